@@ -1,0 +1,33 @@
+"""Everything market-pulse raises on purpose.
+
+MarketPulseError
+├── SettingsError          a variable or credential is missing or wrong: the operator mends the inventory
+├── VendorError            an answer that is not data (see market_pulse.sources)
+├── StateError             a file in the unit's state directory cannot be used
+├── TopicError             the topic is not the one that was agreed on
+└── PositionError          stored offsets and the topic's offsets do not fit together
+"""
+
+
+class MarketPulseError(Exception):
+    """Base of every error with a message meant for the operator: what was wrong and what would be right."""
+
+
+class SettingsError(MarketPulseError):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+class VendorError(MarketPulseError):
+    """The vendor's answer holds no data."""
+
+
+class StateError(MarketPulseError):
+    """A state file is unreadable, foreign or full."""
+
+
+class TopicError(MarketPulseError):
+    """The topic is missing, or has other partitions than agreed."""
+
+
+class PositionError(MarketPulseError):
+    """A stored position points at offsets that the topic does not have."""
