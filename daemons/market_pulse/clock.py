@@ -25,8 +25,8 @@ class Clock(Protocol):
 class MarketClock:
     """Market time as a straight line through real time.
 
-    It stays the same line over restarts and on every host, because it is given by settings alone. It never runs ahead of
-    real time: a simulated market that has caught up with the present goes on at the present's pace.
+    It stays the same line over restarts and on every host, because it is given by settings alone. It never runs ahead
+    of real time: a simulated market that has caught up with the present goes on at the present's pace.
     """
 
     speed: float

@@ -76,7 +76,7 @@ class Reason(enum.StrEnum):
     KEY_MISMATCH = "key_mismatch"
     BAD_SYMBOL = "bad_symbol"
     BAD_INTERVAL = "bad_interval"
-    BAD_TOKEN = "bad_token"
+    BAD_PROVENANCE = "bad_provenance"
     BAD_TIME = "bad_time"
     FUTURE_BAR = "future_bar"
     BAD_PRICE = "bad_price"
@@ -147,7 +147,7 @@ def _violations(bar: Bar) -> Iterator[Rejection]:
         yield Rejection(Reason.BAD_INTERVAL, f"interval {bar.interval[:32]!r}; known are {', '.join(Interval)}")
     for name in ("source", "request_id"):
         if not _TOKEN.fullmatch(getattr(bar, name)):
-            yield Rejection(Reason.BAD_TOKEN, f"{name} {getattr(bar, name)[:32]!r}; allowed is {_TOKEN.pattern}")
+            yield Rejection(Reason.BAD_PROVENANCE, f"{name} {getattr(bar, name)[:32]!r}; allowed is {_TOKEN.pattern}")
     yield from _time_violations(bar)
     yield from _price_violations(bar)
     if not _VOLUME.fullmatch(bar.volume) or int(bar.volume) > _MAX_VOLUME:

@@ -1,8 +1,8 @@
 """What every daemon reads from its unit: `MP_*` variables from EnvironmentFile=, secrets from LoadCredential=.
 
-Each daemon declares its own settings as a subclass of `Settings` beside its code; the groups that several share are here.
-A field ``kafka_bootstrap_servers`` is read from ``MP_KAFKA_BOOTSTRAP_SERVERS``; a `SecretStr` field ``vendor_api_key`` from the
-file ``mp_vendor_api_key`` in ``$CREDENTIALS_DIRECTORY``.
+Each daemon declares its own settings as a subclass of `Settings` beside its code; the groups that several share are
+here. A field ``topic`` is read from ``MP_TOPIC``; a `SecretStr` field ``vendor_api_key`` from the file
+``mp_vendor_api_key`` in ``$CREDENTIALS_DIRECTORY``.
 """
 
 import os
