@@ -1,0 +1,159 @@
+"""A real PostgreSQL server, Debian's, on a free loopback port."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from integration.services.processes import REPOSITORY, free_port, require, running, shared_facts, wait_until
+
+# Only the services' own user may own a cluster; root is refused by PostgreSQL.
+_OS_USER = "postgres" if os.geteuid() == 0 else None
+_TEMPLATE = "market_pulse_template"
+# Password of every login role of a test server, which listens on loopback for the length of a test run.
+PASSWORD = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Database:
+    """One migrated database; `connect` opens sessions as the accounts of the deployment."""
+
+    server: "Server"
+    name: str
+
+    def connect(self, account: str | None = None) -> psycopg2.extensions.connection:
+        """Open a session: as superuser, or over TCP with a password as an account such as ``writer``."""
+        return self.server.connect(self.name, account)
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run one statement as superuser, commit it, and return its rows."""
+        with contextlib.closing(self.connect()) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running cluster."""
+
+    socket_directory: Path
+    port: int
+    log: Path
+    host: str = "127.0.0.1"
+    accounts: dict[str, str] = field(default_factory=lambda: shared_facts("pipeline")["market_pulse_accounts"])
+
+    @property
+    def superuser_dsn(self) -> str:
+        """Return the part of a connection string that names the server and its superuser."""
+        return f"host={self.socket_directory} port={self.port} user=postgres"
+
+    def connect(self, database: str = "postgres", account: str | None = None) -> psycopg2.extensions.connection:
+        """Open a session in a database; see `Database.connect`."""
+        if account is None:
+            return psycopg2.connect(f"{self.superuser_dsn} dbname={database}")
+        return psycopg2.connect(
+            host=self.host, port=self.port, dbname=database, user=self.accounts[account], password=PASSWORD
+        )
+
+    def execute(self, *statements: str) -> None:
+        """Run statements outside a transaction, as superuser."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+
+    @contextlib.contextmanager
+    def empty_database(self) -> Iterator[Database]:
+        """Give a database without anything in it."""
+        yield from self._database("template0")
+
+    @contextlib.contextmanager
+    def migrated_database(self) -> Iterator[Database]:
+        """Give a freshly migrated database: a copy of a template that is migrated once per server."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (_TEMPLATE,))
+            exists = cursor.fetchone() is not None
+        if not exists:
+            self._make_template()
+        yield from self._database(_TEMPLATE)
+
+    def migrate(self, database: str) -> None:
+        """Apply all migrations, as the schema role does."""
+        pgmigrate = Path(sys.executable).with_name("pgmigrate")
+        require(pgmigrate, say="install the development dependencies (make test does)")
+        dsn = f"{self.superuser_dsn} dbname={database}"
+        command = [pgmigrate, "migrate", "-t", "latest", "-d", REPOSITORY / "sql", "-c", dsn]
+        subprocess.run(command, check=True)
+
+    def _make_template(self) -> None:
+        self.execute(f"CREATE DATABASE {_TEMPLATE}")
+        self.migrate(_TEMPLATE)
+        logins = (role for account, role in self.accounts.items() if account != "owner")
+        self.execute(*(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'" for role in logins))
+
+    def _database(self, template: str) -> Iterator[Database]:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield Database(self, name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[Server]:
+    """Run a cluster in a temporary directory until the block ends."""
+    binaries = _binaries()
+    directory = Path(tempfile.mkdtemp(prefix="mp-postgresql-"))
+    try:
+        if _OS_USER is not None:
+            shutil.chown(directory, _OS_USER, _OS_USER)
+        data, port = directory / "data", free_port()
+        log = directory / "server.log"
+        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        become = ["setpriv", "--reuid", _OS_USER, "--regid", _OS_USER, "--init-groups"] if _OS_USER else []
+        auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+        subprocess.run([*become, *initdb, *auth], check=True, stdout=subprocess.DEVNULL, cwd=directory)
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": directory,
+            "fsync": "off",
+            "max_connections": 50,
+        }
+        settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        # SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is awaited.
+        with running(
+            [binaries / "postgres", "-D", data, *settings], log=log, user=_OS_USER, stop_signal=SIGINT
+        ) as process:
+            server = Server(directory, port, log)
+            wait_until(lambda: _answers(server) or process.poll() is not None, what="start", seconds=30, log=log)
+            yield server
+    finally:
+        shutil.rmtree(directory)
+
+
+def _answers(server: Server) -> bool:
+    with contextlib.suppress(psycopg2.OperationalError), contextlib.closing(server.connect()):
+        return True
+    return False
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    require(
+        *(found or [Path("/usr/lib/postgresql")]), say="install Debian's postgresql package (make test does, by apt)"
+    )
+    return found[-1]
