@@ -32,7 +32,12 @@ class Settings(BaseSettings):
         try:
             return cls(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"))
         except ValidationError as error:
-            raise SettingsError("; ".join(cls._sentence(item["loc"], item["msg"]) for item in error.errors())) from None
+            raise cls.refusal(error) from None
+
+    @classmethod
+    def refusal(cls, error: ValidationError) -> SettingsError:
+        """Return the error that names each variable or credential that is missing or wrong, never its value."""
+        return SettingsError("; ".join(cls._sentence(item["loc"], item["msg"]) for item in error.errors()))
 
     @classmethod
     def _sentence(cls, location: tuple[int | str, ...], message: str) -> str:
