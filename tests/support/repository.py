@@ -1,0 +1,15 @@
+"""Facts read from their only home in the repository."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ANSIBLE = ROOT / "ansible"
+
+
+def group_vars(name: str) -> dict[str, Any]:
+    """Return one file of ansible/group_vars/all as it is written, Jinja unrendered."""
+    loaded: dict[str, Any] = yaml.safe_load((ANSIBLE / "group_vars" / "all" / f"{name}.yml").read_text())
+    return loaded
