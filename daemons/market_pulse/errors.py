@@ -4,6 +4,7 @@ MarketPulseError
 ├── SettingsError          a variable or credential is missing or wrong: the operator mends the inventory
 ├── VendorError            an answer that is not data (see market_pulse.sources)
 ├── StateError             a file in the unit's state directory cannot be used
+├── CalendarError          an exchange or an instant that its calendar does not know
 ├── TopicError             the topic is not the one that was agreed on
 └── PositionError          stored offsets and the topic's offsets do not fit together
 """
@@ -23,6 +24,10 @@ class VendorError(MarketPulseError):
 
 class StateError(MarketPulseError):
     """A state file is unreadable, foreign or full."""
+
+
+class CalendarError(MarketPulseError):
+    """The exchange is unknown, or the instant lies beyond its calendar."""
 
 
 class TopicError(MarketPulseError):

@@ -5,16 +5,31 @@ here. A field ``topic`` is read from ``MP_TOPIC``; a `SecretStr` field ``vendor_
 ``mp_vendor_api_key`` in ``$CREDENTIALS_DIRECTORY``.
 """
 
+import enum
 import os
 from datetime import UTC, datetime
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, PositiveFloat, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from market_pulse import contract
 from market_pulse.errors import SettingsError
 
 PREFIX = "MP_"
+
+
+def _symbols(value: object) -> object:
+    """Read symbols from one comma-separated line, and refuse by name what cannot be one."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if not contract.SYMBOL.fullmatch(name):
+            raise ValueError(f"{name!r} is not a symbol; symbols look like {contract.SYMBOL.pattern}")
+    if len(set(names)) < len(names):
+        raise ValueError("a symbol stands there twice")
+    return names
 
 
 class Settings(BaseSettings):
@@ -61,6 +76,27 @@ class DatabaseSettings(Settings):
     database_port: int = Field(gt=0, lt=65536)
     database_name: str
     database_user: str
+
+
+class Plan(enum.StrEnum):
+    """What the vendor's key is entitled to; see `market_pulse.sources` for what each plan asks."""
+
+    FREE = "free"
+    DELAYED = "delayed"
+    PREMIUM = "premium"
+
+
+class MarketSettings(Settings):
+    """What is collected, and what the vendor grants for it: the same for the vendor's stand-in and for who asks it.
+
+    `vendor_calls_per_minute` counts for the paid plans; the free one has its limits by contract.
+    """
+
+    symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_symbols)] = Field(min_length=1)
+    exchange: str
+    vendor_api_key: SecretStr = Field(min_length=1)
+    vendor_plan: Plan
+    vendor_calls_per_minute: int = Field(gt=0)
 
 
 class ClockSettings(Settings):
