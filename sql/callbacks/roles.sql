@@ -1,0 +1,42 @@
+-- The accounts and what each may do at all. Roles belong to the cluster, so this runs before every set of migrations
+-- and can run again; passwords are set by the schema role of Ansible and never stand here.
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['market_pulse_owner', 'market_pulse_writer', 'bi_reader', 'market_pulse_monitor'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            EXECUTE format('CREATE ROLE %I', role_name);
+        END IF;
+    END LOOP;
+    EXECUTE format('ALTER DATABASE %I OWNER TO market_pulse_owner', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO market_pulse_writer, bi_reader, market_pulse_monitor', current_database()
+    );
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO market_pulse_writer', current_database());
+END
+$$;
+
+ALTER ROLE market_pulse_owner NOLOGIN;
+
+ALTER ROLE market_pulse_writer LOGIN CONNECTION LIMIT 40;
+ALTER ROLE market_pulse_writer SET search_path = 'market';
+
+-- The worst report may cost one minute of one backend, and never an open transaction that holds vacuum back.
+ALTER ROLE bi_reader LOGIN CONNECTION LIMIT 20;
+ALTER ROLE bi_reader SET search_path = 'bi';
+ALTER ROLE bi_reader SET default_transaction_read_only = 'on';
+ALTER ROLE bi_reader SET statement_timeout = '60s';
+ALTER ROLE bi_reader SET lock_timeout = '5s';
+ALTER ROLE bi_reader SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE bi_reader SET idle_session_timeout = '8h';
+ALTER ROLE bi_reader SET work_mem = '32MB';
+
+ALTER ROLE market_pulse_monitor LOGIN CONNECTION LIMIT 5;
+ALTER ROLE market_pulse_monitor SET search_path = 'market';
+ALTER ROLE market_pulse_monitor SET default_transaction_read_only = 'on';
+ALTER ROLE market_pulse_monitor SET statement_timeout = '10s';
+ALTER ROLE market_pulse_monitor SET lock_timeout = '2s';
+ALTER ROLE market_pulse_monitor SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE market_pulse_monitor SET idle_session_timeout = '5min';
