@@ -1,0 +1,209 @@
+"""Is a unit making progress, and what is it doing? Facts in, a verdict with a sentence out; nothing here looks.
+
+A healthy unit may be idle or degraded: a closed market, a used-up quota and a broker that is away are no fault of the
+unit that waits for them, and restarting it would mend nothing. Unhealthy is what a restart may mend.
+Ages and waits are seconds of the caller's monotonic clock, instants are aware.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+# A bar's delivery is given up and sent anew by the Kafka client after two minutes.
+CONFIRMATION_SECONDS = 180.0
+# Longer than any batch of a working sink, its retries included.
+BATCH_SECONDS = 120.0
+
+_SECONDS_ARE_TOLD_BELOW = 120
+_MINUTES_ARE_TOLD_BELOW = 2 * 3600
+_WEEK_DAYS = 7
+# The names that traders use; elsewhere the zone's own abbreviation serves.
+_ZONE_NAMES = {"America/New_York": "ET", "America/Chicago": "CT"}
+
+
+class Verdict(NamedTuple):
+    """Whether the unit makes progress, and the sentence that ``systemctl status`` shows."""
+
+    healthy: bool
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProducerFacts:
+    """What the producer knows about itself after one round of its loop.
+
+    `unconfirmed_seconds` counts from the last acknowledgement while bars wait in the outbox, and is 0 while none do.
+    `broker_away_seconds` and `vendor_trouble` are None while broker and vendor answer as they should.
+    `calls_left` is None for a source without a daily budget; `calls_reset_at` is when a used-up one is new again.
+    """
+
+    exchange: str
+    zone: ZoneInfo
+    now: datetime
+    symbols: int
+    waiting: int
+    unconfirmed_seconds: float
+    broker_away_seconds: float | None
+    vendor_trouble: str | None
+    opens_at: datetime | None
+    calls_left: int | None
+    calls_reset_at: datetime | None
+    next_poll_at: datetime | None
+
+
+class ConsumerProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Spark driver writes to its progress file at every batch, and every few seconds between batches."""
+
+    at: datetime
+    state: str
+    batch_id: int
+    batch_rows: int
+    rows_total: int
+    last_batch_at: datetime | None
+    behind: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerFacts:
+    """The driver's latest report, how long ago it changed, and how long its batch id has stood still."""
+
+    progress: ConsumerProgress | None
+    unchanged_seconds: float
+    changed: bool
+    batch_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerFacts:
+    """One broker's view of its quorum, and how long a record took through its log and back."""
+
+    node_id: int
+    leader_id: int
+    voters: int
+    round_trip_seconds: float
+
+
+class MasterPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the Spark master's JSON page that is looked at."""
+
+    status: str
+    workers: list["MasterPageWorker"]
+    activeapps: list[dict[str, Any]]
+
+
+class MasterPageWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker as the Spark master sees it."""
+
+    id: str
+    state: str
+
+
+class WorkerPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a Spark worker's JSON page that is looked at."""
+
+    id: str
+    masterurl: str
+    cores: int
+    coresused: int
+    executors: list[dict[str, Any]]
+
+
+def producer(facts: ProducerFacts) -> Verdict:
+    """Judge the producer: bars that wait although the broker answers are the one thing a restart may mend."""
+    backlog = f"{_count(facts.waiting, 'bar')} in the outbox"
+    if facts.broker_away_seconds is not None:
+        return _well(f"degraded: no answer from the broker for {_span(facts.broker_away_seconds)}, {backlog}")
+    if facts.unconfirmed_seconds > CONFIRMATION_SECONDS:
+        return _ill(
+            f"stuck: {backlog}, none confirmed for {_span(facts.unconfirmed_seconds)} though the broker answers"
+        )
+    left = "" if facts.calls_left is None else f", {_count(facts.calls_left, 'call')} left today"
+    waiting = f", {backlog}" if facts.waiting else ""
+    if facts.calls_left == 0:
+        return _well(f"idle: no calls left until {_instant(facts.calls_reset_at, facts)}{waiting}")
+    if facts.vendor_trouble is not None:
+        return _well(f"degraded: {facts.vendor_trouble}{left}{waiting}")
+    if facts.opens_at is not None:
+        return _well(f"idle: {facts.exchange} closed until {_instant(facts.opens_at, facts)}{left}{waiting}")
+    return _well(
+        f"polling {_count(facts.symbols, 'symbol')}, next {_instant(facts.next_poll_at, facts)}{left}{waiting}"
+    )
+
+
+def consumer(facts: ConsumerFacts) -> Verdict:
+    """Judge the consumer by the driver's report: it has to change, and so has the batch while records wait."""
+    report = facts.progress
+    if report is None:
+        return _ill("no report from the Spark driver yet")
+    if report.behind and facts.batch_seconds > BATCH_SECONDS:
+        return _ill(
+            f"stuck: {_count(report.behind, 'record')} to store, batch {report.batch_id} the last for "
+            f"{_span(facts.batch_seconds)}",
+        )
+    if not facts.changed:
+        return _ill(f"stuck: no news from the Spark driver for {_span(facts.unchanged_seconds)}")
+    stored = f"{_count(report.rows_total, 'record')} stored since the start"
+    if report.behind:
+        return _well(f"storing: {report.behind} to go, {stored}, batch {report.batch_id}")
+    return _well(f"{report.state}: nothing waits, {stored}, batch {report.batch_id}")
+
+
+def broker(facts: BrokerFacts) -> Verdict:
+    """Judge a broker whose round trip succeeded by whether its metadata quorum has a leader."""
+    if facts.leader_id < 0:
+        return _ill(f"node {facts.node_id} sees no leader among {_count(facts.voters, 'voter')}")
+    role = "leads" if facts.leader_id == facts.node_id else f"follows node {facts.leader_id} in"
+    return _well(
+        f"serving: node {facts.node_id} {role} a quorum of {facts.voters}, "
+        f"a record there and back in {facts.round_trip_seconds * 1000:.0f} ms",
+    )
+
+
+def spark_master(page: MasterPage) -> Verdict:
+    """Judge the Spark master: alive, or standing by for one that is."""
+    workers = sum(worker.state == "ALIVE" for worker in page.workers)
+    sentence = f"{page.status.lower()}: {_count(workers, 'worker')}, {_count(len(page.activeapps), 'application')}"
+    return Verdict(page.status in ("ALIVE", "STANDBY"), sentence)
+
+
+def spark_worker(page: WorkerPage, master: MasterPage | None) -> Verdict:
+    """Judge a Spark worker: registered, and so its master says, if the master can be asked."""
+    work = f"{_count(len(page.executors), 'executor')}, {page.coresused} of {page.cores} cores in use"
+    if not page.masterurl:
+        return _ill("not registered with a master yet")
+    if master is None:
+        return _well(f"degraded: no answer from the master's page; {work}")
+    if not any(worker.id == page.id and worker.state == "ALIVE" for worker in master.workers):
+        return _ill(f"{page.masterurl} does not count it among its workers")
+    return _well(f"registered with {page.masterurl}: {work}")
+
+
+def _well(sentence: str) -> Verdict:
+    return Verdict(healthy=True, sentence=sentence)
+
+
+def _ill(sentence: str) -> Verdict:
+    return Verdict(healthy=False, sentence=sentence)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _span(seconds: float) -> str:
+    if seconds < _SECONDS_ARE_TOLD_BELOW:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < _MINUTES_ARE_TOLD_BELOW else f"{seconds / 3600:.0f} h"
+
+
+def _instant(moment: datetime | None, facts: ProducerFacts) -> str:
+    """Return ``09:30 ET`` today, ``Mon 09:30 ET`` within the week, ``2027-01-04 09:30 ET`` beyond."""
+    if moment is None:
+        return "further notice"
+    there, today = moment.astimezone(facts.zone), facts.now.astimezone(facts.zone).date()
+    days = (there.date() - today).days
+    form = "%H:%M" if days == 0 else "%a %H:%M" if 0 < days < _WEEK_DAYS else "%Y-%m-%d %H:%M"
+    return f"{there.strftime(form)} {_ZONE_NAMES.get(facts.zone.key) or there.tzname()}"
