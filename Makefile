@@ -1,0 +1,40 @@
+# The front door: every target calls the real thing, and each can be called again.
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
+LAB := $(BIN)/ansible-playbook -i ansible/inventories/lab
+
+.PHONY: help up down test check lint lock artifacts bootstrap
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: artifacts ## the whole pipeline on a lab host of this machine, up to the first bars
+	$(LAB) ansible/lab_up.yml ansible/secrets.yml ansible/site.yml ansible/lab_show.yml
+
+down: bootstrap ## remove the lab and leave nothing behind but the caches
+	$(LAB) ansible/lab_down.yml
+
+test: artifacts ## every test: unit, consistency, integration, system
+	$(BIN)/pytest tests
+
+check: bootstrap ## the quick tests
+	$(BIN)/pytest tests/unit tests/consistency
+
+lint: bootstrap ## every linter
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy --config-file setup.cfg
+	$(BIN)/sqlfluff lint -q sql && git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+	cd ansible && $(BIN)/ansible-lint -q
+
+lock: bootstrap ## write the lock files anew from setup.cfg, versions.yml and the poms
+	$(BIN)/uv pip compile -q $(LOCK) setup.cfg -o ansible/artifacts/requirements.lock
+	$(BIN)/uv pip compile -q $(LOCK) --extra spark --extra dev -c ansible/artifacts/requirements.lock setup.cfg -o ansible/artifacts/requirements-dev.lock
+	$(BIN)/python ansible/artifacts/resolve.py --lock
+	rm -rf *.egg-info
+lock: LOCK = --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --override ansible/artifacts/overrides.txt
+
+artifacts: bootstrap ## fetch and verify what the hosts will run
+	@$(BIN)/python ansible/artifacts/resolve.py >/dev/null
+
+bootstrap: ## this machine as a control node: Debian packages and .venv
+	@ansible/bootstrap.sh
