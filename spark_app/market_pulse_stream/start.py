@@ -1,0 +1,131 @@
+"""What a run needs before its first batch: the topic, its stored positions, and to be the only consumer."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+import psycopg2
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from market_pulse.errors import StateError, TopicError
+from market_pulse_stream.positions import Plan, Topic, plan
+from market_pulse_stream.postgresql import Database
+
+# The session of a driver that was killed a moment ago ends when PostgreSQL notices.
+_LOCK_SECONDS = 15
+
+_READ_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
+_ADD_POSITION = """
+INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+_LOCK = "SELECT pg_try_advisory_lock(hashtext('market-pulse consumer'), hashtext(%s))"
+
+
+class OnlyConsumer:
+    """Holds, for as long as its session lives, the lock that says: one consumer per topic and database."""
+
+    def __init__(self, database: Database, topic: str) -> None:
+        """Take the lock.
+
+        Raises:
+            StateError: another consumer holds it.
+        """
+        self._database = database
+        self._topic = topic
+        self._connection = self._locked_session()
+
+    def check(self) -> None:
+        """Take the lock again if its session was lost; while the server is away, that is left to the next call.
+
+        Raises:
+            StateError: another consumer was faster.
+        """
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT")
+        except psycopg2.Error:
+            self.release()
+            with contextlib.suppress(psycopg2.OperationalError):
+                self._connection = self._locked_session()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        with contextlib.suppress(psycopg2.Error):
+            self._connection.close()
+
+    def _locked_session(self) -> Connection:
+        connection = self._database.connect("market-pulse consumer lock")
+        connection.autocommit = True
+        if not _locked(connection, self._topic):
+            connection.close()
+            raise StateError(
+                f"another consumer stores topic {self._topic} in database {self._database.name} at "
+                f"{self._database.host}: stop it first"
+            )
+        return connection
+
+
+@retry(
+    retry=retry_if_result(lambda locked: not locked),
+    stop=stop_after_delay(_LOCK_SECONDS),
+    wait=wait_fixed(0.5),
+    retry_error_callback=lambda _: False,
+)
+def _locked(connection: Connection, topic: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, (topic,))
+        return cursor.fetchone() == (True,)
+
+
+def look_up(bootstrap_servers: str, name: str) -> Topic:
+    """Ask the broker for the topic.
+
+    Raises:
+        TopicError: there is no such topic.
+        kafka.errors.KafkaError: the broker does not answer.
+    """
+    with _admin(bootstrap_servers) as admin:
+        described = next((topic for topic in admin.describe_topics([name]) if topic["partitions"]), None)
+        if described is None:
+            raise TopicError(f"topic {name} does not exist at {bootstrap_servers}; the kafka role creates it")
+        partitions = [TopicPartition(name, item["partition_index"]) for item in described["partitions"]]
+        first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        return Topic(
+            name,
+            UUID(str(described["topic_id"])),
+            {item.partition: first[item].offset for item in partitions},
+            {item.partition: last[item].offset for item in partitions},
+        )
+
+
+def resume(database: Database, topic: Topic) -> Plan:
+    """Plan the start from the stored positions, and store those of partitions that are new.
+
+    Raises:
+        PositionError: see `market_pulse_stream.positions.plan`.
+    """
+    with contextlib.closing(database.connect("market-pulse consumer start")) as connection, connection:  # noqa: SIM117
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_POSITIONS, (topic.name,))
+            by_topic: dict[UUID, dict[int, int]] = defaultdict(dict)
+            for topic_id, partition, next_offset in cursor:
+                by_topic[UUID(topic_id)][partition] = next_offset
+            planned = plan(topic, by_topic)
+            for partition, offset in planned.next_offset.items():
+                cursor.execute(_ADD_POSITION, (str(topic.id), partition, topic.name, offset))
+    return planned
+
+
+@contextlib.contextmanager
+def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
+    client = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), client_id="market-pulse-consumer")
+    try:
+        yield client
+    finally:
+        client.close()

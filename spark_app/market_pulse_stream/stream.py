@@ -1,0 +1,75 @@
+"""The query: from the topic, batch by batch, into the sink."""
+
+import shutil
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from market_pulse_stream.positions import Plan, Topic
+from market_pulse_stream.postgresql import Database
+from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
+from market_pulse_stream.settings import ConsumerSettings
+from market_pulse_stream.sink import Account
+from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
+
+# A broker that restarts is waited for, instead of failing the query.
+_FETCH_RETRIES = 30
+_FETCH_RETRY_MILLISECONDS = 1000
+
+
+class BatchSink:
+    """The function for `foreachBatch`: one task per Kafka partition, and the ledger is theirs."""
+
+    def __init__(self, database: Database, topic: Topic, report: Report) -> None:
+        """Begin a run; batch ids count within it."""
+        self._database = database
+        self._topic = topic
+        self._report = report
+        self._run_id: UUID = uuid4()
+
+    def __call__(self, batch: DataFrame, batch_id: int) -> None:
+        """Store a batch; any error ends the query."""
+        self._report.batch_begins()
+        writer = PartitionWriter(self._database, self._run_id, batch_id, self._topic.id, self._topic.name)
+        records = batch.select("partition", "offset", "key", "value")
+        rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
+        self._report.batch_ends(batch_id, [Account(**row.asDict()) for row in rows])
+
+
+def start_query(
+    settings: ConsumerSettings, database: Database, topic: Topic, plan: Plan, report: Report
+) -> StreamingQuery:
+    """Start reading where the plan says.
+
+    The checkpoint is made anew: PostgreSQL's positions are the truth, so an old, lost or damaged one cannot matter.
+    """
+    spark = SparkSession.builder.appName("market-pulse").getOrCreate()
+    checkpoint = settings.state_directory / "checkpoint"
+    _remove(checkpoint)
+    spark.conf.set("spark.sql.streaming.noDataProgressEventInterval", IDLE_REPORT_SECONDS * 1000)
+    spark.conf.set("spark.sql.streaming.minBatchesToRetain", 2)
+    spark.streams.addListener(report)
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers)
+        .option("subscribe", settings.topic)
+        .option("startingOffsets", plan.starting_offsets(settings.topic))
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .option("fetchOffset.numRetries", _FETCH_RETRIES)
+        .option("fetchOffset.retryIntervalMs", _FETCH_RETRY_MILLISECONDS)
+        .option("groupIdPrefix", "market-pulse-consumer")
+        .load()
+        .writeStream.foreachBatch(BatchSink(database, topic, report))
+        .option("checkpointLocation", str(checkpoint))
+        .trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
+        .queryName("market-pulse")
+        .start()
+    )
+
+
+def _remove(checkpoint: Path) -> None:
+    if checkpoint.exists():
+        shutil.rmtree(checkpoint)
