@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 from market_pulse.contract import Interval
 from market_pulse.errors import VendorError
 
+# How many of the newest bars a short answer holds.
+SHORT_ANSWER_ROWS = 100
+
 
 class Function(enum.StrEnum):
     """What is asked for; the value is its name in Alpha Vantage's API and in recordings."""
@@ -27,13 +30,17 @@ class DataType(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """One question. `full` asks for the long answer, about a month, instead of the newest hundred bars."""
+    """One question. `full` asks for the long answer, about a month, instead of the newest `SHORT_ANSWER_ROWS` bars.
+
+    `recording` is the name of the recorded answer, for a source that plays some.
+    """
 
     function: Function
     symbol: str
     interval: Interval
     datatype: DataType = DataType.JSON
     full: bool = False
+    recording: str = ""
 
 
 class Row(NamedTuple):

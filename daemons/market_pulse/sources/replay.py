@@ -44,17 +44,21 @@ class Replay:
         Raises:
             SettingsError: there is no recording, or one without its answer.
         """
-        self._recordings: dict[Request, list[tuple[Path, Recording]]] = {}
-        self._requests: list[Request] = []
+        self._recordings: dict[Request, tuple[Path, Recording]] = {}
         for sidecar in sorted(folder.glob(f"*{SIDECAR}")):
             recording = _recording(sidecar)
             answer = sidecar.with_name(sidecar.name.removesuffix(SIDECAR))
             if not answer.is_file():
                 raise SettingsError(f"{sidecar} stands without its answer {answer.name}")
-            request = Request(recording.function, recording.symbol, recording.interval, recording.datatype)
-            self._recordings.setdefault(request, []).append((answer, recording))
-            self._requests.append(request)
-        if not self._requests:
+            request = Request(
+                recording.function,
+                recording.symbol,
+                recording.interval,
+                recording.datatype,
+                recording=answer.name,
+            )
+            self._recordings[request] = (answer, recording)
+        if not self._recordings:
             raise SettingsError(f"{folder} holds no recorded answer: each needs its file NAME{SIDECAR}")
 
     def limits(self) -> Limits:
@@ -63,15 +67,15 @@ class Replay:
 
     def offer(self, symbols: Sequence[str], interval: Interval) -> Offer:  # noqa: ARG002 - what is in the folder is played
         """Return every recorded request once."""
-        return Offer(tuple(self._requests), Cadence.ONCE)
+        return Offer(tuple(self._recordings), Cadence.ONCE)
 
     def fetch(self, request: Request) -> Answer:
-        """Return the next recorded answer to a request.
+        """Return the recorded answer.
 
         Raises:
             RefusedError: the recorded answer is a refusal.
         """
-        answer, recording = self._recordings[request].pop(0)
+        answer, recording = self._recordings[request]
         body = answer.read_bytes()
         fetched_at = recording.fetched_at.astimezone(UTC)
         series = parse(body, request, fetched_at)
