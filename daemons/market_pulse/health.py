@@ -5,6 +5,7 @@ unit that waits for them, and restarting it would mend nothing. Unhealthy is wha
 Ages and waits are seconds of the caller's monotonic clock, instants are aware.
 """
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -111,6 +112,13 @@ class WorkerPage(msgspec.Struct, frozen=True, kw_only=True):
     executors: list[dict[str, Any]]
 
 
+class Silence(enum.Enum):
+    """Why there is no word from a worker's master."""
+
+    NO_ANSWER = enum.auto()
+    NOT_ASKED = enum.auto()
+
+
 def producer(facts: ProducerFacts) -> Verdict:
     """Judge the producer: bars that wait although the broker answers are the one thing a restart may mend."""
     backlog = f"{_count(facts.waiting, 'bar')} in the outbox"
@@ -169,14 +177,16 @@ def spark_master(page: MasterPage) -> Verdict:
     return Verdict(page.status in ("ALIVE", "STANDBY"), sentence)
 
 
-def spark_worker(page: WorkerPage, master: MasterPage | None) -> Verdict:
+def spark_worker(page: WorkerPage, master: MasterPage | Silence) -> Verdict:
     """Judge a Spark worker: registered, and so its master says, if the master can be asked."""
     work = f"{_count(len(page.executors), 'executor')}, {page.coresused} of {page.cores} cores in use"
     if not page.masterurl:
         return _ill("not registered with a master yet")
-    if master is None:
+    if master is Silence.NO_ANSWER:
         return _well(f"degraded: no answer from the master's page; {work}")
-    if not any(worker.id == page.id and worker.state == "ALIVE" for worker in master.workers):
+    if isinstance(master, MasterPage) and not any(
+        worker.id == page.id and worker.state == "ALIVE" for worker in master.workers
+    ):
         return _ill(f"{page.masterurl} does not count it among its workers")
     return _well(f"registered with {page.masterurl}: {work}")
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from market_pulse import health
-from market_pulse.health import Verdict
+from market_pulse.health import Silence, Verdict
 
 FRIDAY_NOON = datetime(2026, 5, 15, 16, 0, tzinfo=UTC)  # 12:00 in New York
 MONDAY_OPEN = datetime(2026, 5, 18, 13, 30, tzinfo=UTC)
@@ -178,7 +178,8 @@ WORK = "1 executor, 1 of 2 cores in use"
     [
         ("worker-1", "", master("ALIVE", ALIVE), False, "not registered with a master yet"),
         ("worker-1", "spark://m:7077", master("ALIVE", ALIVE), True, f"registered with spark://m:7077: {WORK}"),
-        ("worker-1", "spark://m:7077", None, True, f"degraded: no answer from the master's page; {WORK}"),
+        ("worker-1", "spark://m:7077", Silence.NOT_ASKED, True, f"registered with spark://m:7077: {WORK}"),
+        ("worker-1", "spark://m:7077", Silence.NO_ANSWER, True, f"degraded: no answer from the master's page; {WORK}"),
         (
             "worker-2",
             "spark://m:7077",
@@ -195,6 +196,8 @@ WORK = "1 executor, 1 of 2 cores in use"
         ),
     ],
 )
-def test_spark_worker(identity: str, url: str, page: health.MasterPage | None, *, healthy: bool, sentence: str) -> None:
+def test_spark_worker(
+    identity: str, url: str, page: health.MasterPage | Silence, *, healthy: bool, sentence: str
+) -> None:
     own = health.WorkerPage(id=identity, masterurl=url, cores=2, coresused=1, executors=[{}])
     assert health.spark_worker(own, page) == Verdict(healthy, sentence)
