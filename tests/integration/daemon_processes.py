@@ -1,0 +1,206 @@
+"""The simulator and the producer as their units run them: as processes, with an environment and a credential."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+from integration.services.broker import Broker
+from integration.services.processes import REPOSITORY, free_port
+from market_pulse import contract, progress
+from market_pulse.contract import Bar
+from support.waiting import eventually
+
+KEY = "key-of-the-test"
+SYMBOLS = ("AAPL", "IBM", "MSFT", "NVDA", "TSLA")
+# Monday morning in New York, in the middle of a session.
+MARKET_START = datetime(2026, 1, 5, 15, tzinfo=UTC)
+_MARKET = {
+    "MP_SYMBOLS": ",".join(SYMBOLS),
+    "MP_EXCHANGE": "XNYS",
+    "MP_VENDOR_PLAN": "premium",
+    "MP_VENDOR_CALLS_PER_MINUTE": "75",
+    "MP_CLOCK_MARKET_START": MARKET_START.isoformat(),
+}
+
+
+@dataclass
+class Daemon:
+    """One daemon that can be started again after its end; its messages to systemd are read from a real socket."""
+
+    name: str
+    directory: Path
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    _told: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    @property
+    def progress(self) -> dict[str, object]:
+        return dict(progress.read(self.directory / progress.NAME) or {})
+
+    def start(self) -> None:
+        credentials = self.directory / "credentials"
+        credentials.mkdir(parents=True, exist_ok=True)
+        (credentials / "mp_vendor_api_key").write_text(KEY + "\n")
+        path = self.directory / "notify"
+        path.unlink(missing_ok=True)
+        self._told.clear()
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listening.bind(str(path))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(REPOSITORY / "daemons"),
+            "CREDENTIALS_DIRECTORY": str(credentials),
+            "NOTIFY_SOCKET": str(path),
+            "RUNTIME_DIRECTORY": str(self.directory),
+            "STATE_DIRECTORY": str(self.directory),
+            **self.environment,
+        }
+        command = [sys.executable, "-c", f"from market_pulse.{self.name} import main; main()"]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+        # Like systemd, read all the time: a daemon that tells more than the socket holds would wait.
+        threading.Thread(target=self._listen, args=(listening, self.process), daemon=True).start()
+
+    def told(self) -> list[str]:
+        """Return what it has told systemd since its start."""
+        return list(self._told)
+
+    def _listen(self, listening: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        with listening:
+            while process.poll() is None:
+                if select.select([listening], [], [], 1)[0]:
+                    self._told += listening.recv(4096).decode().splitlines()
+
+    def wait_until_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            return "READY=1" in self.told()
+
+        eventually(ready, within=30, what=f"READY of the {self.name}", every=0.05)
+
+    def end(self, number: signal.Signals, *, within: float = 10) -> int:
+        """Send a signal, and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=within)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Daemon"]:
+        try:
+            self.start()
+            self.wait_until_ready()
+            yield self
+        finally:
+            if self.process and self.process.poll() is None:
+                self.end(signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Market:
+    """A simulator and a clock that its clients share."""
+
+    port: int
+    clock: Mapping[str, str]
+    daemon: Daemon
+
+
+def _clock(speed: float) -> dict[str, str]:
+    return {"MP_CLOCK_SPEED": str(speed), "MP_CLOCK_REAL_START": datetime.now(UTC).isoformat()}
+
+
+@contextlib.contextmanager
+def running_market(directory: Path, *, speed: float, **environment: str) -> Iterator[Market]:
+    """Run a simulator from `MARKET_START` on."""
+    clock, port = _clock(speed), free_port()
+    listen = {"MP_SIMULATOR_HOST": "127.0.0.1", "MP_SIMULATOR_PORT": str(port), "MP_SIMULATOR_SEED": "7"}
+    directory.mkdir()
+    daemon = Daemon("simulator", directory, {**_MARKET, **listen, **clock, **environment})
+    with daemon.running():
+        yield Market(port, clock, daemon)
+
+
+def producer_of(market: Market, directory: Path, bootstrap_servers: str, topic: str, **environment: str) -> Daemon:
+    """Return a producer that asks a simulator; it is not started yet."""
+    directory.mkdir()
+    mine = {
+        "MP_SOURCE": "simulator",
+        "MP_VENDOR_ADDRESS": f"http://127.0.0.1:{market.port}",
+        **_common(bootstrap_servers, topic),
+    }
+    return Daemon("producer", directory, {**_MARKET, **market.clock, **mine, **environment})
+
+
+def producer_of_folder(folder: Path, directory: Path, bootstrap_servers: str, topic: str) -> Daemon:
+    """Return a producer that plays a folder; it is not started yet."""
+    directory.mkdir()
+    mine = {"MP_SOURCE": "replay", "MP_REPLAY_FOLDER": str(folder), **_common(bootstrap_servers, topic)}
+    return Daemon("producer", directory, {**_MARKET, **mine})
+
+
+def _common(bootstrap_servers: str, topic: str) -> dict[str, str]:
+    return {
+        "MP_INTERVAL": "1min",
+        "MP_EXTENDED_HOURS": "true",
+        "MP_SETTLE_SECONDS": "5",
+        "MP_OUTBOX_MAX_BARS": "200000",
+        "MP_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "MP_TOPIC": topic,
+    }
+
+
+def records(broker: Broker, topic: str) -> list[ConsumerRecord]:
+    """Return everything on a topic, partition by partition."""
+    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        found: list[ConsumerRecord] = []
+        while len(found) < sum(ends.values()):
+            for batch in consumer.poll(timeout_ms=500).values():
+                found += batch
+        return found
+    finally:
+        consumer.close()
+
+
+def bars(broker: Broker, topic: str) -> list[Bar]:
+    """Return every bar on a topic; each has to pass the contract."""
+    decoded = [contract.decode(record.key, record.value) for record in records(broker, topic)]
+    assert [bar for bar in decoded if not isinstance(bar, Bar)] == []
+    return [bar for bar in decoded if isinstance(bar, Bar)]
+
+
+def record(folder: Path, answer: Path, *, fetched_at: datetime, **request: str) -> None:
+    """Put an answer with its request into a folder to replay."""
+    folder.mkdir(exist_ok=True)
+    (folder / answer.name).write_bytes(answer.read_bytes())
+    sidecar = {**request, "fetched_at": fetched_at.isoformat()}
+    (folder / f"{answer.name}.request.json").write_text(json.dumps(sidecar))
+
+
+def missing_minutes(found: list[Bar], symbol: str) -> list[datetime]:
+    """Return the minutes between a symbol's first and last final bar, of a regular session, that have no bar."""
+    times = {bar.bar_time for bar in found if bar.symbol == symbol and bar.is_final and bar.bar_time >= MARKET_START}
+    first, last = min(times), max(times)
+    span = (last - first) // timedelta(minutes=1)
+    return [moment for moment in (first + n * timedelta(minutes=1) for n in range(span)) if moment not in times]
