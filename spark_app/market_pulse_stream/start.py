@@ -16,7 +16,7 @@ from market_pulse_stream.positions import Plan, Topic, plan
 from market_pulse_stream.postgresql import Database
 
 # The session of a driver that was killed a moment ago ends when PostgreSQL notices.
-_LOCK_SECONDS = 15
+_LOCK_SECONDS = 5
 
 _READ_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
 _ADD_POSITION = """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from integration.services.processes import CACHE, free_port, java, listening, require, running, shared_facts, wait_until
 
@@ -37,6 +37,11 @@ class Broker:
         with self.admin() as admin:
             admin.create_topics({topic: options}, wait_for_metadata=True)
         return topic
+
+    def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records of a partition below an offset, as retention does."""
+        with self.admin() as admin:
+            admin.delete_records({TopicPartition(topic, partition): before})
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic and wait until the broker has forgotten it."""

@@ -1,0 +1,54 @@
+"""The driver's life: the lock, the plan, the query, and how it ends.
+
+SIGTERM ends the JVM, and with it this process: what a task had not committed is rolled back, and read again next time.
+"""
+
+import logging
+import sys
+
+import psycopg2
+from kafka.errors import KafkaError
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from market_pulse import log, progress
+from market_pulse_stream.failure import sentence
+from market_pulse_stream.postgresql import Database
+from market_pulse_stream.report import Report
+from market_pulse_stream.settings import ConsumerSettings
+from market_pulse_stream.start import OnlyConsumer, look_up, resume
+from market_pulse_stream.stream import start_query
+
+_LOOP_SECONDS = 1
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Store bars until the query ends; an error ends the process with one sentence and exit code 1."""
+    log.setup()
+    # It tells of every call between the JVM and this process, and tells each error a second time.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    try:
+        _run(ConsumerSettings.load())
+    except (PySparkException, Py4JError, psycopg2.Error, KafkaError) as error:
+        _log.critical("stopped: %s", sentence(error))
+        sys.exit(1)
+
+
+def _run(settings: ConsumerSettings) -> None:
+    database = Database(settings.database_host, settings.database_port, settings.database_name, settings.database_user)
+    only = OnlyConsumer(database, settings.topic)
+    try:
+        topic = look_up(settings.kafka_bootstrap_servers, settings.topic)
+        plan = resume(database, topic)
+        for note in plan.notes:
+            _log.warning("%s", note)
+        report = Report(settings.runtime_directory / progress.NAME)
+        query = start_query(settings, database, topic, plan, report)
+        log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
+        while not query.awaitTermination(_LOOP_SECONDS):
+            only.check()
+            report.write_if_alive()
+    finally:
+        only.release()

@@ -1,0 +1,151 @@
+"""Real records through a real broker and Spark into a real database; few runs, because each JVM takes seconds."""
+
+import re
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from integration.services.broker import Broker
+from integration.services.consumer import Consumer, consumer
+from integration.services.database import Database
+from integration.services.records import bar
+from market_pulse.contract import encode
+from market_pulse_stream.start import look_up
+from support.waiting import eventually
+
+_SYMBOLS = ("IBM", "AAPL", "MSFT", "ON", "BRK.B")
+_RECEIVED = "SELECT coalesce(sum(received), 0)::int FROM market.batch"
+
+
+def publish(broker: Broker, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all", enable_idempotence=True)
+    try:
+        futures = [producer.send(topic, key=key, value=value) for key, value in records]
+        for future in futures:
+            future.get(timeout=30)
+    finally:
+        producer.close()
+    return len(futures)
+
+
+def bars(minutes: Iterable[int]) -> list[tuple[bytes | None, bytes | None]]:
+    return [(symbol.encode(), encode(bar(symbol, minute))) for minute in minutes for symbol in _SYMBOLS]
+
+
+def await_received(database: Database, count: int, started: Consumer) -> None:
+    def all_received() -> bool:
+        assert started.process.poll() is None, f"the consumer ended\n{started.log}"
+        return database.query(_RECEIVED) == [(count,)]
+
+    eventually(all_received, within=60, what=f"{count} records are accounted for", every=0.1)
+
+
+def assert_nothing_lost_or_doubled(database: Database, expected_bars: int) -> None:
+    assert database.query("SELECT count(*) FROM market.bar") == [(expected_bars,)]
+    holes = (
+        "SELECT count(*) FROM (SELECT from_offset, lag(until_offset, 1, 0::bigint)"
+        " OVER (PARTITION BY topic_id, partition ORDER BY from_offset) AS expected FROM market.batch) AS ledger"
+        " WHERE from_offset <> expected"
+    )
+    assert database.query(holes) == [(0,)]
+    positions = "SELECT sum(next_offset)::int FROM market.stream_position"
+    assert database.query(positions) == database.query(_RECEIVED)
+
+
+def exit_code(started: Consumer) -> int:
+    return started.process.wait(60)
+
+
+def test_a_life_of_the_consumer(broker: Broker, database: Database, topic: str, tmp_path: Path) -> None:
+    sent = publish(broker, topic, [*bars(range(20)), (b"IBM", b"junk"), (b"AAPL", encode(bar("MSFT")))])
+    with consumer(tmp_path, broker, database, topic) as first:
+        await_received(database, sent, first)
+        reasons = database.query("SELECT reason FROM market.quarantine ORDER BY reason")
+        assert reasons == [("key_mismatch",), ("not_json",)]
+        assert_nothing_lost_or_doubled(database, 100)
+        sent += publish(broker, topic, bars(range(20)))
+        await_received(database, sent, first)
+        assert_nothing_lost_or_doubled(database, 100)
+        assert database.query("SELECT sum(unchanged)::int FROM market.batch") == [(100,)]
+        eventually(lambda: (first.progress or {}).get("behind") == 0, within=20, what="the report says nothing waits")
+        reported = first.progress
+        assert (reported["state"], reported["rows_total"]) == ("running", sent)
+        eventually(lambda: first.progress["at"] != reported["at"], within=20, what="an idle consumer reports again")
+        with consumer(tmp_path_for(tmp_path, "second"), broker, database, topic) as second:
+            assert exit_code(second) == 1
+            assert "another consumer stores topic" in second.log
+        first.process.send_signal(signal.SIGTERM)
+        exit_code(first)
+        assert re.search(r"batch stored: batch=\d+ received=\d+ stored=\d+", first.log)
+        assert "Traceback" not in first.log
+        assert "Exception" not in first.log
+
+    sent += publish(broker, topic, bars(range(20, 30)))
+    with consumer(tmp_path_for(tmp_path, "elsewhere"), broker, database, topic) as third:
+        await_received(database, sent, third)
+        assert_nothing_lost_or_doubled(database, 150)
+
+
+def tmp_path_for(parent: Path, name: str) -> Path:
+    path = parent / name
+    path.mkdir()
+    return path
+
+
+def test_kill_in_the_middle_of_a_stream(broker: Broker, database: Database, topic: str, tmp_path: Path) -> None:
+    sent = publish(broker, topic, bars(range(2000)))
+    with consumer(tmp_path, broker, database, topic, max_offsets_per_trigger=300) as first:
+        eventually(
+            lambda: database.query(_RECEIVED)[0][0] > 1000, within=60, what="a part of the stream is stored", every=0.02
+        )
+        first.process.kill()
+        exit_code(first)
+        assert 0 < database.query(_RECEIVED)[0][0] < sent
+    with consumer(tmp_path, broker, database, topic) as second:
+        await_received(database, sent, second)
+    assert_nothing_lost_or_doubled(database, 2000 * len(_SYMBOLS))
+    assert database.query("SELECT count(*) FROM market.bar_revision") == [(2000 * len(_SYMBOLS),)]
+
+
+def test_a_topic_made_anew_is_said_and_read_from_its_beginning(
+    broker: Broker, database: Database, topic: str, tmp_path: Path
+) -> None:
+    database.query("INSERT INTO market.stream_position VALUES (gen_random_uuid(), 0, %s, 17)", topic)
+    sent = publish(broker, topic, bars(range(5)))
+    with consumer(tmp_path, broker, database, topic) as started:
+        await_received(database, sent, started)
+        assert "was made anew" in started.log
+
+
+def test_a_failing_batch_ends_the_consumer_with_one_sentence(
+    broker: Broker, database: Database, topic: str, tmp_path: Path
+) -> None:
+    database.query("REVOKE INSERT ON market.bar FROM market_pulse_writer")
+    publish(broker, topic, [*bars(range(5)), (b"IBM", b"junk")])
+    with consumer(tmp_path, broker, database, topic) as started:
+        assert exit_code(started) == 1
+        last = [line for line in started.log.splitlines() if line.strip()][-1]
+        assert "InsufficientPrivilege: permission denied for table bar" in last
+        assert len(started.log.splitlines()) < 30, started.log
+    assert database.query("SELECT count(*) FROM market.quarantine") == [(0,)]
+
+
+@pytest.mark.parametrize("lost", ["beginning", "end"])
+def test_positions_that_the_topic_does_not_have_are_refused(
+    broker: Broker, database: Database, topic: str, tmp_path: Path, lost: str
+) -> None:
+    publish(broker, topic, [(b"IBM", encode(bar("IBM", minute))) for minute in range(10)])
+    held = look_up(broker.bootstrap_servers, topic)
+    (partition,) = (number for number, end in held.end.items() if end == 10)
+    stored, sentence = (99, "offsets 10 to 98 are stored") if lost == "end" else (0, "offsets 0 to 4 were deleted")
+    insert = "INSERT INTO market.stream_position VALUES (%s, %s, %s, %s)"
+    database.query(insert, str(held.id), partition, topic, stored)
+    if lost == "beginning":
+        broker.delete_records(topic, partition, 5)
+    with consumer(tmp_path, broker, database, topic) as started:
+        assert exit_code(started) == 1
+        assert f"topic {topic} partition {partition}: {sentence}" in started.log
+        assert "UPDATE market.stream_position" in started.log
