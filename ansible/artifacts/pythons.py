@@ -31,7 +31,7 @@ def app_version() -> str:
 
 def app_sources() -> list[Path]:
     """Return the files that reach the hosts as this project's own code."""
-    folders = (("daemons", "*.py"), ("spark_app", "*.py"), ("sql", "*.sql"))
+    folders = (("daemons", "*.py"), ("spark_app", "*.py"), ("sql", "*.*"))
     code = [path for folder, pattern in folders for path in (PROJECT / folder).rglob(pattern)]
     return [PROJECT / "setup.cfg", PROJECT / "pyproject.toml", *code]
 
@@ -46,7 +46,7 @@ def app(work: Path) -> dict[str, Path]:
         shutil.copyfile(source, target)
     build_wheel(tree, work)
     (wheel,) = work.glob("*.whl")
-    plain = [*(PROJECT / "spark_app").glob("*.py"), *(PROJECT / "sql").rglob("*.sql")]
+    plain = [*(PROJECT / "spark_app").glob("*.py"), *(PROJECT / "sql").rglob("*.*")]
     return {f"dist/{wheel.name}": wheel} | {str(path.relative_to(PROJECT)): path for path in plain}
 
 
