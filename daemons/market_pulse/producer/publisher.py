@@ -38,6 +38,8 @@ class Publisher:
 
     def __init__(self, outbox: Outbox, bootstrap_servers: str, topic: str) -> None:
         """Publish an outbox to a topic."""
+        # The client logs every attempt to reconnect; that a broker is away our own events say once.
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
         self._outbox = outbox
         self._servers = bootstrap_servers.split(",")
         self._topic = topic
