@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from support.repository import ROOT
 
 TIERS = yaml.safe_load((ROOT / "ansible/group_vars/all/pipeline.yml").read_text())["market_pulse_tiers"]

@@ -43,6 +43,14 @@ NETWORK
     rm -f "$tree"/etc/ssh/ssh_host_*
     ssh-keygen -q -t ed25519 -N '' -C "$LAB_NAME" -f "$tree/etc/ssh/ssh_host_ed25519_key"
     echo "$LAB_ADDRESS $(cut -d' ' -f1,2 "$tree/etc/ssh/ssh_host_ed25519_key.pub")" >"$LAB_HOST_DIRECTORY/known_hosts"
+    cat >"$LAB_HOST_DIRECTORY/ssh_config" <<SSH
+Host $LAB_NAME $LAB_ADDRESS
+    HostName $LAB_ADDRESS
+    User root
+    IdentityFile "$LAB_DIRECTORY/key"
+    IdentitiesOnly yes
+    UserKnownHostsFile "$LAB_HOST_DIRECTORY/known_hosts"
+SSH
     install -D -m 600 "$LAB_DIRECTORY/key.pub" "$tree/root/.ssh/authorized_keys"
     touch "$LAB_HOST_DIRECTORY/complete"
     echo "made the tree of $LAB_NAME"
