@@ -56,7 +56,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def _sentence(cls, location: tuple[int | str, ...], message: str) -> str:
-        field = str(location[0]) if location else ""
+        message = message.removeprefix("Value error, ")
+        if not location:
+            return message
+        field = str(location[0])
         if field in cls.model_fields and cls.model_fields[field].annotation is SecretStr:
             return f"credential {(PREFIX + field).lower()}: {message}"
         return f"{(PREFIX + field).upper()}: {message}"
