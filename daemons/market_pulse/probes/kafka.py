@@ -4,6 +4,7 @@ The record goes to a topic of the broker's own, one partition with its only repl
 answer is about this broker and no other.
 """
 
+import logging
 import time
 import uuid
 from contextlib import ExitStack
@@ -33,6 +34,8 @@ class KafkaProbe:
 
     def __init__(self, settings: KafkaProbeSettings) -> None:
         """Connect at the first look."""
+        # What the client logs about a broker that is away, each verdict says in a word.
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
         self._node_id = settings.kafka_node_id
         self._partition = TopicPartition(f"market-pulse-probe-{settings.kafka_node_id}", 0)
         self._common: dict[str, Any] = {
