@@ -51,7 +51,8 @@ def consumer(directory: Path, broker: Broker, database: Database, topic: str, **
     (directory / "mp_postgresql_writer_password").write_text(PASSWORD)
     application = REPOSITORY / "spark_app"
     options = [argument for item in _CONF.items() for argument in ("--conf", "=".join(item))]
-    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={application}/log4j2.properties"]
+    logging = REPOSITORY / "ansible" / "roles" / "consumer" / "files" / "log4j2.properties"
+    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging}"]
     values = {
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "topic": topic,
