@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from cache import CACHE, digest_of, file_digest, pack, say
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = yaml.safe_load((HERE.parent / "group_vars" / "all" / "versions.yml").read_text())
+_YOUNG_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,19 @@ class Artifact:
         tar = CACHE / "tars" / f"{self.name}-{self.version}-{key}.tar"
         checksum = tar.with_suffix(".sha256")
         if not (tar.exists() and checksum.exists() and checksum.read_text() == file_digest(tar)):
-            for stale in tar.parent.glob(f"{self.name}-{self.version}-*"):
-                stale.unlink()
+            self._clear(tar.parent)
             with tempfile.TemporaryDirectory(dir=CACHE) as directory:
                 files = self.make(Path(directory))
                 say(f"packing {tar.name}")
                 pack(files, tar)
             checksum.write_text(file_digest(tar))
         return {"version": self.version, "tar": str(tar), "digest": checksum.read_text()[:12]}
+
+    def _clear(self, tars: Path) -> None:
+        """Remove what this artefact was before; what is young may be on its way to a host."""
+        for stale in tars.glob(f"{self.name}-{self.version}-*"):
+            if time.time() - stale.stat().st_mtime > _YOUNG_SECONDS:
+                stale.unlink(missing_ok=True)
 
 
 def jar_sets() -> tuple[jars.Jars, jars.Jars]:
