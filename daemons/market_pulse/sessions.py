@@ -3,6 +3,7 @@
 Loading asks the exchange-calendars library once; everything after that is looking up in two sorted lists.
 """
 
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,10 @@ class Sessions:
             CalendarError: no such exchange.
         """
         try:
-            calendar = exchange_calendars.get_calendar(exchange, start=first.isoformat())
+            with warnings.catch_warnings():
+                # exchange-calendars 4.13 reads pandas in a way that pandas 3.1 is going to change.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                calendar = exchange_calendars.get_calendar(exchange, start=first.isoformat())
         except exchange_calendars.errors.InvalidCalendarName:
             raise CalendarError(f"exchange {exchange!r} is unknown; give its ISO 10383 code, such as XNYS") from None
         zone = ZoneInfo(str(calendar.tz))
