@@ -1,0 +1,67 @@
+"""A deployed host as an operator sees it: over ssh, by systemctl, journalctl and psql."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host that the playbook has set up; `ssh` is the command line that reaches it."""
+
+    ssh: tuple[str, ...]
+
+    def run(self, command: str, *, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
+        """Run a shell command on the host and return what it printed; fail with what it said."""
+        done = subprocess.run(
+            [*self.ssh, command], capture_output=True, text=True, timeout=timeout, input=stdin, check=False
+        )
+        if check:
+            assert done.returncode == 0, f"{command!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def put(self, source: Path, destination: str) -> None:
+        """Copy a local file to the host, readable by every user there."""
+        self.run(f"install -D -m 0644 /dev/stdin {destination}", stdin=source.read_text())
+
+    def sql(self, query: str) -> list[list[str]]:
+        """Return the rows of a query, every field as PostgreSQL prints it."""
+        printed = self.run(
+            "runuser -u postgres -- psql -XAtq -F '\t' -d market_pulse", stdin=f"set timezone = 'UTC';\n{query}"
+        )
+        return [line.split("\t") for line in printed.splitlines()]
+
+    def number(self, query: str) -> int:
+        """Return the only field of a query's only row as a whole number."""
+        return int(self.sql(query)[0][0])
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Return properties of a unit as `systemctl show` prints them."""
+        printed = self.run(f"systemctl show {unit} --property={','.join(properties)}")
+        return dict(line.split("=", 1) for line in printed.splitlines())
+
+    def main_pid(self, unit: str) -> int:
+        """Return the unit's main process."""
+        return int(self.show(unit, "MainPID")["MainPID"])
+
+    def watchdog_seconds(self, unit: str) -> float:
+        """Return the unit's WatchdogSec, as the running service manager has it."""
+        printed = self.run(f"systemd-analyze timespan $(systemctl show -P WatchdogUSec {unit})")
+        microseconds = next(line for line in printed.splitlines() if line.strip().startswith("\u03bcs:"))
+        return int(microseconds.split(":")[1]) / 1e6
+
+    def is_running(self, unit: str) -> bool:
+        """Tell whether a unit is up and has said READY."""
+        return self.show(unit, "ActiveState", "SubState") == {"ActiveState": "active", "SubState": "running"}
+
+    def status(self) -> dict[str, object]:
+        """Return what `market-pulse status --json` prints, whatever its exit code."""
+        return dict(json.loads(self.run("market-pulse status --json", check=False)))
+
+    def await_running(self, *units: str, within: float) -> None:
+        """Wait until every unit is up."""
+        for unit in units:
+            eventually(lambda unit=unit: self.is_running(unit), within=within, what=f"{unit} is running")  # type: ignore[misc]
