@@ -39,14 +39,13 @@ def expected_bars() -> list[tuple[str, ...]]:
 
 
 def play(host: Host) -> None:
-    """Run a second producer beside the installed one, on the recorded folder instead of the vendor, until all is sent."""
+    """Run a second producer beside the installed one, on the recorded folder, until all is sent."""
     unit = "market-pulse-recorded"
     host.run(
         f"systemd-run --quiet --collect --unit={unit} --property=Type=notify --property=User=market-pulse-producer "
-        "--property=EnvironmentFile=/etc/market-pulse/producer.env "
+        f"--property=EnvironmentFile=/etc/market-pulse/producer.env --property=EnvironmentFile={_FOLDER}/replay.env "
         "--property=LoadCredential=mp_vendor_api_key:/etc/market-pulse/credentials/mp_vendor_api_key "
         f"--property=StateDirectory=market-pulse/recorded --property=RuntimeDirectory={unit} "
-        f"--setenv=MP_SOURCE=replay --setenv=MP_REPLAY_FOLDER={_FOLDER} --setenv=MP_CLOCK_SPEED=1 "
         "/opt/market-pulse/venv/bin/market-pulse-producer"
     )
     try:
@@ -64,7 +63,11 @@ def has_sent_all(host: Host, unit: str) -> bool:
 @pytest.fixture(scope="module")
 def played_three_times(host: Host) -> Host:
     host.put(sample(RECORDED), f"{_FOLDER}/{RECORDED}")
-    host.run(f"cat > {_FOLDER}/{RECORDED.removesuffix('.csv')}.request.json", stdin=json.dumps(REQUEST))
+    host.run(f"cat > {_FOLDER}/{RECORDED}.request.json", stdin=json.dumps(REQUEST))
+    host.run(f"cat > {_FOLDER}/replay.env", stdin=f"MP_SOURCE=replay
+MP_REPLAY_FOLDER={_FOLDER}
+MP_CLOCK_SPEED=1
+")
     unchanged = "select sum(unchanged) from market.batch"
     before = host.number(unchanged)
     for _ in range(3):
