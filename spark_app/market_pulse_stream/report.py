@@ -97,7 +97,7 @@ class Report(StreamingQueryListener):
         self._hear(behind=behind)
         with self._lock:
             accounts = self._accounts.pop(event.progress.batchId, None)
-        if accounts is not None:
+        if accounts:
             _log_batch(event.progress, accounts, behind)
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name

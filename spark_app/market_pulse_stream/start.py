@@ -9,14 +9,14 @@ import psycopg2
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, TryAgain, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from market_pulse.errors import StateError, TopicError
 from market_pulse_stream.positions import Plan, Topic, plan
 from market_pulse_stream.postgresql import Database
 
 # The session of a driver that was killed a moment ago ends when PostgreSQL notices.
-_LOCK_SECONDS = 5
+LOCK_SECONDS = 5
 
 _READ_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
 _ADD_POSITION = """
@@ -61,25 +61,23 @@ class OnlyConsumer:
     def _locked_session(self) -> Connection:
         connection = self._database.connect("market-pulse consumer lock")
         connection.autocommit = True
-        if not _locked(connection, self._topic):
+        try:
+            self._take_lock(connection)
+        except RetryError:
             connection.close()
             raise StateError(
                 f"another consumer stores topic {self._topic} in database {self._database.name} at "
                 f"{self._database.host}: stop it first"
-            )
+            ) from None
         return connection
 
-
-@retry(
-    retry=retry_if_result(lambda locked: not locked),
-    stop=stop_after_delay(_LOCK_SECONDS),
-    wait=wait_fixed(0.5),
-    retry_error_callback=lambda _: False,
-)
-def _locked(connection: Connection, topic: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, (topic,))
-        return cursor.fetchone() == (True,)
+    def _take_lock(self, connection: Connection) -> None:
+        patience = stop_after_delay(LOCK_SECONDS)
+        for attempt in Retrying(retry=retry_if_exception_type(TryAgain), stop=patience, wait=wait_fixed(0.5)):
+            with attempt, connection.cursor() as cursor:
+                cursor.execute(_LOCK, (self._topic,))
+                if cursor.fetchone() != (True,):
+                    raise TryAgain
 
 
 def look_up(bootstrap_servers: str, name: str) -> Topic:

@@ -52,7 +52,7 @@ class PartitionWriter:
         for attempt in Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_after_delay(_RETRY_SECONDS),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5),
             reraise=True,
         ):
             with attempt:

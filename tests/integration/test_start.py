@@ -1,0 +1,183 @@
+"""What the driver does before its first batch, and what a task does when PostgreSQL fails, without Spark."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from kafka import KafkaProducer
+
+from integration.services.broker import Broker
+from integration.services.database import PASSWORD, Database
+from integration.services.records import bar, records, task
+from market_pulse.errors import PositionError, SettingsError, StateError, TopicError
+from market_pulse_stream import postgresql, start, writer
+from market_pulse_stream.start import OnlyConsumer, look_up, resume
+from market_pulse_stream.writer import PartitionWriter
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "mp_postgresql_writer_password"
+    path.write_text(PASSWORD)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    return path
+
+
+@pytest.fixture
+def sink(database: Database, credentials: Path) -> postgresql.Database:
+    assert credentials.exists()
+    server = database.server
+    return postgresql.Database(server.host, server.port, database.name, server.accounts["writer"])
+
+
+@pytest.fixture
+def write(database: Database, sink: postgresql.Database) -> Iterator[Callable[[int, int], list[dict[str, int]]]]:
+    """Write the bars of a range of minutes, whose offsets are the minutes, as an executor does."""
+    topic_id = task(database).topic_id
+
+    def written(first: int, last: int) -> list[dict[str, int]]:
+        told = records(*(bar(minute=minute) for minute in range(first, last)), first=first)
+        columns = [[0] * len(told), *map(list, zip(*told, strict=True))]
+        batch = pa.RecordBatch.from_arrays(list(map(pa.array, columns)), ["partition", "offset", "key", "value"])
+        accounts = PartitionWriter(sink, uuid4(), first, topic_id, "bars")(iter([batch]))
+        return [row for account in accounts for row in account.to_pylist()]
+
+    yield written
+    for session in writer._sessions.values():  # noqa: SLF001 - what an executor's exit closes
+        session.close()
+    writer._sessions.clear()  # noqa: SLF001
+
+
+def fill(broker: Broker, topic: str, count: int) -> int:
+    """Send records of one key and return the partition they are in."""
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all", enable_idempotence=True)
+    try:
+        return {producer.send(topic, key=b"IBM", value=b"{}").get(timeout=20).partition for _ in range(count)}.pop()
+    finally:
+        producer.close()
+
+
+def test_a_first_start_stores_the_position_of_every_partition(
+    broker: Broker, topic: str, database: Database, sink: postgresql.Database
+) -> None:
+    partition = fill(broker, topic, 3)
+    held = look_up(broker.bootstrap_servers, topic)
+    assert held.end == {0: 0, 1: 0, 2: 0} | {partition: 3}
+    assert resume(sink, held).next_offset == {0: 0, 1: 0, 2: 0}
+    stored = database.query("SELECT topic_id::text, partition, topic, next_offset FROM market.stream_position")
+    assert sorted(stored) == [(str(held.id), number, topic, 0) for number in range(3)]
+
+
+def test_a_topic_made_anew_is_said_and_read_from_its_beginning(
+    broker: Broker, database: Database, sink: postgresql.Database
+) -> None:
+    name = broker.create_topic(partitions=1)
+    first = look_up(broker.bootstrap_servers, name)
+    resume(sink, first)
+    database.query("UPDATE market.stream_position SET next_offset = 17")
+    broker.delete_topic(name)
+    broker.create_topic(partitions=1, name=name)
+    planned = resume(sink, look_up(broker.bootstrap_servers, name))
+    assert planned.next_offset == {0: 0}
+    assert str(first.id) in planned.notes[0]
+    assert database.query("SELECT next_offset FROM market.stream_position ORDER BY 1") == [(0,), (17,)]
+    broker.delete_topic(name)
+
+
+def test_positions_that_the_topic_does_not_have_are_refused(
+    broker: Broker, topic: str, database: Database, sink: postgresql.Database
+) -> None:
+    partition = fill(broker, topic, 10)
+    resume(sink, look_up(broker.bootstrap_servers, topic))
+    broker.delete_records(topic, partition, 5)
+    where = f"topic {topic} partition {partition}"
+    with pytest.raises(PositionError, match=f"{where}: offsets 0 to 4 were deleted by retention"):
+        resume(sink, look_up(broker.bootstrap_servers, topic))
+    database.query("UPDATE market.stream_position SET next_offset = 99 WHERE partition = %s", partition)
+    with pytest.raises(PositionError, match=f"{where}: offsets 10 to 98 are stored"):
+        resume(sink, look_up(broker.bootstrap_servers, topic))
+
+
+def test_a_missing_topic_is_named(broker: Broker) -> None:
+    with pytest.raises(TopicError, match="topic nowhere does not exist"):
+        look_up(broker.bootstrap_servers, "nowhere")
+
+
+def test_a_second_consumer_is_refused_while_the_first_lives(
+    sink: postgresql.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "LOCK_SECONDS", 0)
+    first = OnlyConsumer(sink, "bars")
+    OnlyConsumer(sink, "other bars").release()
+    with pytest.raises(StateError, match="another consumer stores topic bars"):
+        OnlyConsumer(sink, "bars")
+    first.release()
+    OnlyConsumer(sink, "bars").release()
+
+
+def test_the_lock_is_taken_again_after_the_session_was_lost(database: Database, sink: postgresql.Database) -> None:
+    only = OnlyConsumer(sink, "bars")
+    terminate(database)
+    only.check()
+    only.check()
+    assert database.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == [(1,)]
+    only.release()
+
+
+def terminate(database: Database) -> None:
+    database.query(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
+        database.server.accounts["writer"],
+        database.name,
+    )
+
+
+def test_a_task_outlives_a_lost_session(database: Database, write: Callable[[int, int], list[dict[str, int]]]) -> None:
+    assert write(0, 5)[0]["stored"] == 5
+    terminate(database)
+    assert write(5, 9)[0]["stored"] == 4
+    assert database.query("SELECT count(*) FROM market.bar") == [(9,)]
+
+
+def test_a_task_waits_for_a_server_that_takes_no_sessions_yet(
+    database: Database, write: Callable[[int, int], list[dict[str, int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, failures = psycopg2.connect, iter([psycopg2.OperationalError("the database system is starting up")] * 2)
+
+    def reluctant(*arguments: object, **options: object) -> object:
+        for failure in failures:
+            raise failure
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(psycopg2, "connect", reluctant)
+    assert write(0, 2)[0]["stored"] == 2
+    assert database.query("SELECT count(*) FROM market.batch") == [(1,)]
+
+
+def test_a_missing_privilege_is_not_retried(
+    database: Database, write: Callable[[int, int], list[dict[str, int]]]
+) -> None:
+    database.query("REVOKE INSERT ON market.bar FROM market_pulse_writer")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        write(0, 1)
+
+
+def test_an_empty_task_writes_nothing(sink: postgresql.Database) -> None:
+    assert list(PartitionWriter(sink, uuid4(), 0, uuid4(), "bars")(iter([]))) == []
+
+
+def test_a_missing_credential_is_named(sink: postgresql.Database, credentials: Path) -> None:
+    credentials.unlink()
+    with pytest.raises(SettingsError, match="credential mp_postgresql_writer_password cannot be read"):
+        sink.connect("test")
+
+
+def test_sessions_are_bounded(sink: postgresql.Database) -> None:
+    with contextlib.closing(sink.connect("test")) as connection, connection.cursor() as cursor:
+        for bounded in ("statement", "lock", "idle_in_transaction_session"):
+            cursor.execute(f"SHOW {bounded}_timeout")
+            assert cursor.fetchall() != [("0",)], bounded

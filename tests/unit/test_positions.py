@@ -1,0 +1,69 @@
+import json
+from uuid import UUID
+
+import pytest
+
+from market_pulse.errors import PositionError
+from market_pulse_stream.positions import Topic, plan
+
+_ID = UUID("00000000-0000-4000-8000-000000000001")
+_OTHER = UUID("00000000-0000-4000-8000-000000000002")
+
+
+def topic(beginning: dict[int, int] | None = None, end: dict[int, int] | None = None) -> Topic:
+    return Topic("market.bars", _ID, beginning or {0: 0, 1: 0}, end or {0: 50, 1: 7})
+
+
+def test_a_first_start_reads_everything() -> None:
+    planned = plan(topic(), {})
+    assert planned.next_offset == {0: 0, 1: 0}
+    assert planned.notes == ()
+    assert json.loads(planned.starting_offsets("market.bars")) == {"market.bars": {"0": 0, "1": 0}}
+
+
+def test_a_restart_goes_on_where_the_database_is() -> None:
+    assert plan(topic(), {_ID: {0: 20, 1: 7}}).next_offset == {0: 20, 1: 7}
+
+
+def test_a_new_partition_is_read_from_its_beginning() -> None:
+    assert plan(topic(), {_ID: {0: 50}}).next_offset == {0: 50, 1: 0}
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning_and_said() -> None:
+    planned = plan(topic(), {_OTHER: {0: 33, 1: 44}})
+    assert planned.next_offset == {0: 0, 1: 0}
+    assert len(planned.notes) == 1
+    assert "was made anew" in planned.notes[0]
+    assert str(_OTHER) in planned.notes[0]
+
+
+def test_an_older_topic_of_the_name_is_not_mentioned_twice() -> None:
+    assert plan(topic(), {_OTHER: {0: 33}, _ID: {0: 1, 1: 1}}).notes == ()
+
+
+def test_records_that_were_gone_before_the_first_start_are_said() -> None:
+    planned = plan(topic(beginning={0: 12, 1: 0}), {})
+    assert planned.next_offset == {0: 12, 1: 0}
+    assert "partition 0 begins at offset 12: offsets 0 to 11 were gone" in planned.notes[0]
+
+
+def test_a_stored_position_at_either_edge_is_good() -> None:
+    assert plan(topic(beginning={0: 50, 1: 7}), {_ID: {0: 50, 1: 7}}).next_offset == {0: 50, 1: 7}
+
+
+def test_a_gap_made_by_retention_is_refused_with_its_range_and_the_way_out() -> None:
+    with pytest.raises(PositionError) as refused:
+        plan(topic(beginning={0: 30, 1: 0}), {_ID: {0: 20, 1: 7}})
+    assert "topic market.bars partition 0: offsets 20 to 29 were deleted by retention" in str(refused.value)
+    assert f"SET next_offset = 30 WHERE topic_id = '{_ID}' AND partition = 0" in str(refused.value)
+
+
+def test_a_broker_that_lost_its_tail_is_refused_with_the_range() -> None:
+    with pytest.raises(PositionError, match="partition 1: offsets 7 to 8 are stored, but the broker's log"):
+        plan(topic(), {_ID: {0: 50, 1: 9}})
+
+
+def test_every_partition_in_trouble_is_named_at_once() -> None:
+    with pytest.raises(PositionError) as refused:
+        plan(topic(beginning={0: 30, 1: 0}), {_ID: {0: 20, 1: 9, 2: 5}})
+    assert [f"partition {number}" in str(refused.value) for number in (0, 1, 2)] == [True, True, True]
