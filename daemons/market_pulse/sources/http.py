@@ -3,6 +3,7 @@
 The key is part of the query, so neither an exception nor a log line may hold the address that was asked.
 """
 
+import contextlib
 import logging
 import socket
 import threading
@@ -37,6 +38,7 @@ class HttpClient:
         self._session = requests.Session()
         # Neither proxies nor credentials are taken from what happens to be in the environment.
         self._session.trust_env = False
+        self._response: requests.Response | None = None
         self._adapter = _AbortableAdapter()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
@@ -67,6 +69,7 @@ class HttpClient:
             return body
         finally:
             timer.cancel()
+            self._response = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,6 +84,7 @@ class HttpClient:
             stream=True,
             timeout=self._deadline,
         )
+        self._response = response
         with response:
             if response.status_code != _OK:
                 raise HttpError(f"HTTP status {response.status_code}")
@@ -99,6 +103,11 @@ class HttpClient:
     def _abort(self, late: threading.Event) -> None:
         late.set()
         self._adapter.abort()
+        # A connection that ends with its answer has handed its socket over to the response.
+        response = self._response
+        if response is not None:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                response.raw.shutdown()
 
 
 class _AbortableAdapter(HTTPAdapter):
@@ -118,10 +127,8 @@ class _AbortableAdapter(HTTPAdapter):
         """Cut every connection, whatever its thread is waiting for."""
         for connection in list(self._connections):
             if connection.sock is not None:
-                try:
+                with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
 
     def _remembering(self, connect: Any) -> Any:
         def remembered(*args: Any, **kwargs: Any) -> Any:

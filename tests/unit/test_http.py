@@ -1,0 +1,101 @@
+"""Hostile servers, for real, on loopback: the client keeps its deadline, its cap and its secret."""
+
+import contextlib
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from integration.services.processes import free_port
+from market_pulse.sources.http import HttpClient, HttpError
+from support.one_connection import serving
+
+SECRET = "k3y-in-the-query"
+DEADLINE = 0.5
+OK = b"HTTP/1.1 200 OK\r\n"
+Behaviour = Callable[[socket.socket, bytes], None]
+
+
+def _drip(first: bytes, drop: bytes) -> Behaviour:
+    def behave(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(first)
+        with contextlib.suppress(OSError):
+            while connection.sendall(drop) is None:
+                readable, _, _ = select.select([connection], [], [], 0.05)
+                if readable:
+                    return
+
+    return behave
+
+
+def _say(*parts: bytes) -> Behaviour:
+    return lambda connection, _: connection.sendall(b"".join(parts))
+
+
+def _get(address: str) -> bytes:
+    client = HttpClient(address, deadline_seconds=DEADLINE, max_bytes=1000)
+    try:
+        return client.get("/query", {"function": "X", "apikey": SECRET})
+    finally:
+        client.close()
+
+
+def test_a_plain_answer_is_returned_whole() -> None:
+    with serving(_say(OK, b"Content-Length: 5\r\n\r\nhello")) as address:
+        assert _get(address) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _drip(OK + b"Content-Length: 900\r\n\r\n", b"x"),
+        _drip(OK + b"\r\n", b"x"),
+        _drip(OK + b"X: ", b"x"),
+        _drip(b"", b"H"),
+        _drip(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        _drip(b"", b""),
+    ],
+    ids=["body", "body without a length", "header", "status line", "chunks", "nothing"],
+)
+def test_a_server_that_drips_meets_the_deadline(behave: Behaviour) -> None:
+    with serving(behave) as address:
+        started = time.monotonic()
+        with pytest.raises(HttpError, match=r"no whole answer within 0\.5 s"):
+            _get(address)
+        assert time.monotonic() - started < DEADLINE + 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (OK + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000, "larger than 1000 bytes"),
+        (OK + b"Content-Length: 50\r\n\r\nhalf", "IncompleteRead"),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "compressed"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/login\r\nContent-Length: 0\r\n\r\n", "HTTP status 302"),
+        (b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", "HTTP status 429"),
+        (b"HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nsorry", "HTTP status 503"),
+        (b"garbage\r\n\r\n", "BadStatusLine"),
+        (b"", "RemoteDisconnected"),
+    ],
+)
+def test_everything_else_is_an_error_without_the_query(
+    answer: bytes, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving(_say(answer)) as address, pytest.raises(HttpError) as failed:
+        _get(address)
+    assert sentence in str(failed.value)
+    assert SECRET not in f"{failed.value!r} {failed.value.__context__ and failed.value.__suppress_context__}"
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "address", [f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid", f"https://127.0.0.1:{free_port()}"]
+)
+def test_nobody_there_is_an_error_without_the_query(address: str) -> None:
+    with pytest.raises(HttpError) as failed:
+        _get(address)
+    assert SECRET not in str(failed.value)
