@@ -5,6 +5,7 @@ answer is about this broker and no other.
 """
 
 import logging
+import socket
 import time
 import uuid
 from contextlib import ExitStack
@@ -64,6 +65,9 @@ class KafkaProbe:
 
 class _Connections:
     def __init__(self, common: dict[str, Any], partition: TopicPartition, node_id: int) -> None:
+        # A client that finds nobody leaves its thread and sockets behind (kafka-python 3.0.12).
+        host, _, port = common["bootstrap_servers"].rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_TIMEOUT_MS / 1000).close()
         with ExitStack() as stack:
             self._admin = KafkaAdminClient(**common)
             stack.callback(self._admin.close)

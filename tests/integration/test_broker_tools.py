@@ -1,0 +1,96 @@
+"""The broker's probe and the agreement on the topic, against a real broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.services.broker import Broker, kafka_broker
+from integration.services.processes import free_port
+from market_pulse.errors import TopicError
+from market_pulse.health import Verdict
+from market_pulse.probes.kafka import KafkaProbe, KafkaProbeSettings
+from market_pulse.topic import agree
+
+
+@pytest.fixture
+def probe(broker: Broker) -> Iterator[KafkaProbe]:
+    made = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+    yield made
+    made.close()
+
+
+def test_a_serving_broker_is_healthy_time_and_again(broker: Broker, probe: KafkaProbe) -> None:
+    verdicts = [probe() for _ in range(3)]
+    assert all(verdict.healthy for verdict in verdicts), verdicts
+    assert verdicts[0].sentence.startswith("serving: node 1 leads a quorum of 1, a record there and back in ")
+    with broker.admin() as admin:
+        assert "market-pulse-probe-1" in admin.list_topics()
+
+
+def test_nobody_there_is_a_verdict_and_leaves_nothing_behind() -> None:
+    probe = KafkaProbe(KafkaProbeSettings(kafka_listener=f"127.0.0.1:{free_port()}", kafka_node_id=1))
+    before = threading.active_count()
+    assert probe() == Verdict(healthy=False, sentence="no round trip: ConnectionRefusedError")
+    assert threading.active_count() == before
+
+
+# kafka-python leaves the sockets of a broker that does not answer to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_that_hangs_is_seen_and_a_broker_that_returns_is_too(tmp_path: Path) -> None:
+    with kafka_broker(tmp_path) as broker:
+        probe = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+        assert probe().healthy
+        pid = _listener(broker.bootstrap_servers)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            verdict = probe()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert not verdict.healthy
+        assert verdict.sentence.startswith("no round trip: ")
+        assert any(probe().healthy for _ in range(5))
+        probe.close()
+
+
+def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) -> None:
+    with broker.admin() as admin:
+        try:
+            wanted = {"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime"}
+            assert agree(admin, "agreed", 12, wanted) == "created agreed with 12 partitions"
+            assert agree(admin, "agreed", 12, wanted) == ""
+            assert agree(admin, "agreed", 12, {**wanted, "retention.ms": "700000000"}) == (
+                "set retention.ms=700000000 for agreed"
+            )
+            with pytest.raises(TopicError, match="has 12 partitions, market_pulse_topic_partitions says 6"):
+                agree(admin, "agreed", 6, wanted)
+        finally:
+            broker.delete_topic("agreed")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "code", "said"),
+    [("3", os.EX_OK, ""), ("4", os.EX_CONFIG, "chosen once"), ("many", os.EX_USAGE, "usage: ")],
+)
+def test_the_command_line(broker: Broker, topic: str, partitions: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "market_pulse.topic", broker.bootstrap_servers, topic, partitions],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+
+
+def _listener(address: str) -> int:
+    port = address.rpartition(":")[2]
+    found = subprocess.run(["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    return int(found.rpartition("pid=")[2].split(",")[0])
