@@ -178,3 +178,39 @@ def test_sigterm_while_the_broker_is_away_keeps_the_bars(market: Market, tmp_pat
         assert time.monotonic() - started < 10
     waiting = daemon.log.rsplit("outbox=", 1)[1]
     assert int(waiting) >= 500
+
+
+def test_a_closed_market_is_idle_healthy_and_woken_by_sigterm(tmp_path: Path, broker: Broker, topic: str) -> None:
+    saturday = {"MP_CLOCK_MARKET_START": "2026-01-03T17:00:00+00:00"}
+    with running_market(tmp_path / "simulator", speed=1, **saturday) as market:
+        daemon = producer_of(market, tmp_path / "producer", broker.bootstrap_servers, topic, **saturday)
+        with daemon.running():
+            eventually(
+                lambda: "STATUS=idle: NYSE closed until Mon 04:00 ET" in daemon.told(),
+                within=30,
+                what="STATUS says idle",
+            )
+            # Friday's last bars are there all the same, and the watchdog is fed while nothing happens.
+            assert len(bars(broker, topic)) == 500
+            beats = daemon.told().count("WATCHDOG=1")
+            eventually(lambda: daemon.told().count("WATCHDOG=1") > beats + 1, within=20, what="the watchdog is fed")
+            started = time.monotonic()
+            assert daemon.end(signal.SIGTERM) == 0
+            assert time.monotonic() - started < 2
+
+
+def test_a_simulator_that_is_away_is_told_and_made_up_for(
+    market: Market, producer: Daemon, broker: Broker, topic: str
+) -> None:
+    _has_polled(producer, 2)
+    market.daemon.end(signal.SIGKILL)
+    eventually(
+        lambda: "STATUS=degraded: simulator refused" in "".join(producer.told()), within=20, what="STATUS says so"
+    )
+    market.daemon.start()
+    market.daemon.wait_until_ready()
+    eventually(lambda: "vendor answers again" in producer.log, within=40, what="the simulator is back")
+    _has_polled(producer, producer.log.count("bars: polled=") + 2)
+    assert producer.end(signal.SIGTERM) == 0
+    found = bars(broker, topic)
+    assert [missing_minutes(found, symbol) for symbol in SYMBOLS] == [[]] * len(SYMBOLS)
