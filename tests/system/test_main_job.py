@@ -64,10 +64,8 @@ def has_sent_all(host: Host, unit: str) -> bool:
 def played_three_times(host: Host) -> Host:
     host.put(sample(RECORDED), f"{_FOLDER}/{RECORDED}")
     host.run(f"cat > {_FOLDER}/{RECORDED}.request.json", stdin=json.dumps(REQUEST))
-    host.run(f"cat > {_FOLDER}/replay.env", stdin=f"MP_SOURCE=replay
-MP_REPLAY_FOLDER={_FOLDER}
-MP_CLOCK_SPEED=1
-")
+    overrides = ["MP_SOURCE=replay", f"MP_REPLAY_FOLDER={_FOLDER}", "MP_CLOCK_SPEED=1"]
+    host.run(f"cat > {_FOLDER}/replay.env", stdin="\n".join(overrides))
     unchanged = "select sum(unchanged) from market.batch"
     before = host.number(unchanged)
     for _ in range(3):
