@@ -11,6 +11,7 @@ help: ## list the targets
 
 up: artifacts ## the whole pipeline on a lab host of this machine, up to the first bars
 	$(LAB) ansible/lab_up.yml ansible/secrets.yml ansible/site.yml ansible/lab_show.yml
+	@cat .lab/demo/ways-in.txt
 
 down: bootstrap ## remove the lab and leave nothing behind but the caches
 	$(LAB) ansible/lab_down.yml
