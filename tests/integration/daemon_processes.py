@@ -18,9 +18,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from integration.services.broker import Broker
-from integration.services.processes import REPOSITORY, free_port
+from integration.services.processes import free_port
 from market_pulse import contract, progress
 from market_pulse.contract import Bar
+from support.repository import ROOT
 from support.waiting import eventually
 
 KEY = "key-of-the-test"
@@ -65,7 +66,7 @@ class Daemon:
         listening.bind(str(path))
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(REPOSITORY / "daemons"),
+            "PYTHONPATH": str(ROOT / "daemons"),
             "CREDENTIALS_DIRECTORY": str(credentials),
             "NOTIFY_SOCKET": str(path),
             "RUNTIME_DIRECTORY": str(self.directory),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 
-from integration.services.processes import CACHE, free_port, java, listening, require, running, shared_facts, wait_until
+from integration.services.processes import CACHE, free_port, java, listening, require, running, wait_until
+from support.repository import group_vars
 
 _HEAP = ["-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
@@ -53,7 +54,7 @@ class Broker:
 @contextlib.contextmanager
 def kafka_broker(directory: Path, port: int | None = None) -> Iterator[Broker]:
     """Run a broker whose files are in `directory`; the same directory and port start the same broker again."""
-    libs = CACHE / f"kafka-{shared_facts('versions')['kafka_version']}" / "libs"
+    libs = CACHE / f"kafka-{group_vars('versions')['kafka_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches Kafka's jars into the cache")
     port, controller = port or free_port(), free_port()
     properties, log = directory / "server.properties", directory / "broker.log"

@@ -12,8 +12,9 @@ import pyspark
 
 from integration.services.broker import Broker
 from integration.services.database import PASSWORD, Database
-from integration.services.processes import CACHE, REPOSITORY, require, running, shared_facts
+from integration.services.processes import CACHE, require, running
 from market_pulse import progress
+from support.repository import ANSIBLE, ROOT, group_vars
 
 _SPARK_HOME = Path(pyspark.__file__).parent
 _CONF = {
@@ -46,12 +47,12 @@ class Consumer:
 @contextlib.contextmanager
 def consumer(directory: Path, broker: Broker, database: Database, topic: str, **settings: object) -> Iterator[Consumer]:
     """Run the consumer with its state in `directory` until the block ends."""
-    libs = CACHE / f"spark-connector-{shared_facts('versions')['spark_version']}" / "libs"
+    libs = CACHE / f"spark-connector-{group_vars('versions')['spark_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches the connector's jars into the cache")
     (directory / "mp_postgresql_writer_password").write_text(PASSWORD)
-    application = REPOSITORY / "spark_app"
+    application = ROOT / "spark_app"
     options = [argument for item in _CONF.items() for argument in ("--conf", "=".join(item))]
-    logging = REPOSITORY / "ansible" / "roles" / "consumer" / "files" / "log4j2.properties"
+    logging = ANSIBLE / "roles" / "consumer" / "files" / "log4j2.properties"
     options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging}"]
     values = {
         "kafka_bootstrap_servers": broker.bootstrap_servers,
@@ -69,7 +70,7 @@ def consumer(directory: Path, broker: Broker, database: Database, topic: str, **
         "STATE_DIRECTORY": str(directory),
         "SPARK_HOME": str(_SPARK_HOME),
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "daemons"), str(application)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "daemons"), str(application)]),
     }
     command = [_SPARK_HOME / "bin" / "spark-submit", "--master", "local[2]", "--driver-class-path", f"{libs}/*"]
     with running([*command, *options, application / "consumer.py"], log=directory / "consumer.log", env=env) as process:

@@ -16,7 +16,8 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
-from integration.services.processes import REPOSITORY, free_port, require, running, shared_facts, wait_until
+from integration.services.processes import free_port, require, running, wait_until
+from support.repository import ROOT, group_vars
 
 # Only the services' own user may own a cluster; root is refused by PostgreSQL.
 _OS_USER = "postgres" if os.geteuid() == 0 else None
@@ -51,7 +52,7 @@ class Server:
     port: int
     log: Path
     host: str = "127.0.0.1"
-    accounts: dict[str, str] = field(default_factory=lambda: shared_facts("pipeline")["market_pulse_accounts"])
+    accounts: dict[str, str] = field(default_factory=lambda: group_vars("pipeline")["market_pulse_accounts"])
 
     @property
     def superuser_dsn(self) -> str:
@@ -94,7 +95,7 @@ class Server:
         pgmigrate = Path(sys.executable).with_name("pgmigrate")
         require(pgmigrate, say="install the development dependencies (make test does)")
         dsn = f"{self.superuser_dsn} dbname={database}"
-        command = [pgmigrate, "migrate", "-t", "latest", "-d", REPOSITORY / "sql", "-c", dsn]
+        command = [pgmigrate, "migrate", "-t", "latest", "-d", ROOT / "sql", "-c", dsn]
         subprocess.run(command, check=True)
 
     def _make_template(self) -> None:

@@ -11,15 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 CACHE = Path(os.environ.get("MARKET_PULSE_CACHE") or Path.home() / ".cache" / "market-pulse")
-
-
-def shared_facts(name: str) -> dict[str, object]:
-    """Return the variables of `ansible/group_vars/all/NAME.yml`."""
-    return yaml.safe_load((REPOSITORY / "ansible" / "group_vars" / "all" / f"{name}.yml").read_text())
 
 
 def require(*paths: Path, say: str) -> None:
