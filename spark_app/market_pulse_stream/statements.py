@@ -21,34 +21,19 @@ COPY_QUARANTINE = """
 COPY market.quarantine (topic_id, partition, record_offset, topic, reason, detail, key, value) FROM STDIN
 """
 
-# Minimum of the first sighting, maximum of the last: the same rows whatever the order in which sightings arrive. Equal
-# values may be written with more or fewer zeros; the earliest sighting's writing stays.
+# One request tells a bar once; should it tell it twice, the greater values stand for both, in whatever order they come.
 MERGE_REVISIONS = f"""
-INSERT INTO market.bar_revision AS known ({COLUMNS}, last_seen_at)
-SELECT DISTINCT ON (symbol, interval, bar_time, open, high, low, close, volume, is_final)
-    {COLUMNS},
-    max(fetched_at) OVER (
-        PARTITION BY symbol, interval, bar_time, open, high, low, close, volume, is_final
-    )
+INSERT INTO market.bar_revision AS known ({COLUMNS})
+SELECT DISTINCT ON (symbol, interval, bar_time, fetched_at, request_id) {COLUMNS}
 FROM pg_temp.staged_bar
-ORDER BY symbol, interval, bar_time, open, high, low, close, volume, is_final, fetched_at, source, request_id
-ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE
-SET (open, high, low, close, source, request_id, fetched_at, last_seen_at) = (
-    SELECT
-        told.open, told.high, told.low, told.close, told.source, told.request_id, told.fetched_at,
-        greatest(known.last_seen_at, excluded.last_seen_at)
-    FROM (
-        VALUES
-        (known.open, known.high, known.low, known.close, known.source, known.request_id, known.fetched_at),
-        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.source, excluded.request_id,
-            excluded.fetched_at)
-    ) AS told (open, high, low, close, source, request_id, fetched_at)
-    ORDER BY told.fetched_at, told.source, told.request_id
-    LIMIT 1
-)
-WHERE excluded.last_seen_at > known.last_seen_at
-    OR (excluded.fetched_at, excluded.source, excluded.request_id)
-    < (known.fetched_at, known.source, known.request_id)
+ORDER BY
+    symbol, interval, bar_time, fetched_at, request_id,
+    open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC
+ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE SET
+    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+    volume = excluded.volume, is_final = excluded.is_final, source = excluded.source
+WHERE (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.is_final)
+    > (known.open, known.high, known.low, known.close, known.volume, known.is_final)
 """
 
 # LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner believes in.
@@ -62,7 +47,7 @@ WITH winner AS (
         WHERE candidate.symbol = touched.symbol
             AND candidate.interval = touched.interval
             AND candidate.bar_time = touched.bar_time
-        ORDER BY last_seen_at DESC, open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC
+        ORDER BY fetched_at DESC, request_id DESC
         LIMIT 1
     ) AS revision
 ),

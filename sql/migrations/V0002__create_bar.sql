@@ -24,12 +24,12 @@ CREATE TABLE market.bar (
     CONSTRAINT volume_not_negative CHECK (volume >= 0)
 ) PARTITION BY RANGE (bar_time);
 
-COMMENT ON TABLE market.bar IS 'Each bar as the vendor told it last: the revision that was seen most recently.';
+COMMENT ON TABLE market.bar IS 'Each bar as the vendor told it last.';
 COMMENT ON COLUMN market.bar.bar_time IS 'Start of the bar.';
 COMMENT ON COLUMN market.bar.volume IS 'Shares traded in the bar.';
 COMMENT ON COLUMN market.bar.is_final IS 'The bar had ended when the vendor told these values.';
-COMMENT ON COLUMN market.bar.request_id IS 'The vendor request that told these values first.';
-COMMENT ON COLUMN market.bar.fetched_at IS 'When the vendor told these values first.';
+COMMENT ON COLUMN market.bar.request_id IS 'The vendor request that told these values last.';
+COMMENT ON COLUMN market.bar.fetched_at IS 'When the vendor told these values last.';
 
 CREATE TABLE market.bar_default PARTITION OF market.bar DEFAULT;
 COMMENT ON TABLE market.bar_default IS 'Bars of months without a partition; market.ensure_partitions moves them out.';

@@ -1,16 +1,15 @@
--- A revision is one set of values of one bar. Seeing it again only widens [fetched_at, last_seen_at], and the bar is
--- the revision with the latest last_seen_at: minimum and maximum do not depend on the order in which sightings arrive.
+-- A set of sightings only grows, so it ends the same whatever the order in which they arrive; the bar is the latest of
+-- them, and what a reader saw at some instant is the latest up to then.
 CREATE TABLE market.bar_revision (
     LIKE market.bar INCLUDING CONSTRAINTS INCLUDING COMMENTS,
-    last_seen_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT bar_revision_pkey PRIMARY KEY (symbol, interval, bar_time, open, high, low, close, volume, is_final),
-    CONSTRAINT last_seen_not_before_first CHECK (last_seen_at >= fetched_at)
+    CONSTRAINT bar_revision_pkey PRIMARY KEY (symbol, interval, bar_time, fetched_at, request_id)
 ) PARTITION BY RANGE (bar_time);
 
-COMMENT ON TABLE market.bar_revision IS 'Every set of values that the vendor ever told for a bar.';
-COMMENT ON COLUMN market.bar_revision.last_seen_at IS 'When the vendor told these values most recently.';
-COMMENT ON COLUMN market.bar_revision.recorded_at IS 'When this database learned of these values.';
+COMMENT ON TABLE market.bar_revision IS 'Every telling of a bar: what which request said of it, and when.';
+COMMENT ON COLUMN market.bar_revision.request_id IS 'The vendor request that told these values.';
+COMMENT ON COLUMN market.bar_revision.fetched_at IS 'When the vendor told these values.';
+COMMENT ON COLUMN market.bar_revision.recorded_at IS 'When this database learned of them.';
 
 CREATE TABLE market.bar_revision_default PARTITION OF market.bar_revision DEFAULT;
 COMMENT ON TABLE market.bar_revision_default IS

@@ -62,7 +62,7 @@ def test_columns_are_the_fields_of_the_contract(database: Database, table: str) 
     }
     columns = dict(database.query(_COLUMNS, table))
     assert {name: columns.get(name) for name in fields} == fields
-    assert set(columns) - set(fields) <= {"last_seen_at", "recorded_at"}
+    assert set(columns) - set(fields) <= {"recorded_at"}
 
 
 def test_known_intervals_are_those_of_the_contract(database: Database) -> None:
