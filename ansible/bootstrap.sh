@@ -85,7 +85,7 @@ install_pyspark() {
     if [ ! -e "$wheel" ]; then
         say "downloading pyspark $version (450 MB) and building its wheel, once"
         SOURCE_DATE_EPOCH=315532800 "$venv/bin/pip" wheel -q --disable-pip-version-check --no-cache-dir --no-deps \
-            --no-build-isolation --require-hashes -r "$work/pyspark.txt" -w "$work/wheels"
+            --no-build-isolation --use-pep517 --require-hashes -r "$work/pyspark.txt" -w "$work/wheels"
         mkdir -p "$cache/wheels"
         mv "$work/wheels/${wheel##*/}" "$wheel.part"
         mv "$wheel.part" "$wheel"

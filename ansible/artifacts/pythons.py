@@ -93,5 +93,5 @@ def spark(version: str, work: Path) -> dict[str, Path]:
 def build_wheel(source: Path, directory: Path) -> None:
     """Build a wheel from a source tree or archive with the setuptools of this environment, the same bytes each time."""
     with tempfile.TemporaryDirectory() as empty:
-        options = ["--no-deps", "--no-index", f"--find-links={empty}", "--no-build-isolation"]
+        options = ["--no-deps", "--no-index", f"--find-links={empty}", "--no-build-isolation", "--use-pep517"]
         run(*_PIP, "wheel", *options, source, "-w", directory, SOURCE_DATE_EPOCH=_EPOCH)
