@@ -1,0 +1,77 @@
+"""What is resolved for the hosts: complete, compared with the lock files, and the same bytes each time."""
+
+import os
+import re
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pyspark
+import pytest
+
+from support.repository import ANSIBLE, group_vars
+
+ARTIFACTS = ANSIBLE / "artifacts"
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ARTIFACTS)
+    import cache as module  # noqa: PLC0415 - found by the line above
+
+    return module
+
+
+def locked(name: str) -> list[str]:
+    return [line.split()[1] for line in (ARTIFACTS / f"{name}.sha256").read_text().splitlines()]
+
+
+def artifact_name(jar: str) -> str:
+    return re.sub(r"-\d+(\.\d+)+.*\.jar$", "", jar)
+
+
+def test_locked_jars_are_of_the_pinned_versions() -> None:
+    pins = group_vars("versions")
+    scala, kafka, spark = pins["scala_version"], pins["kafka_version"], pins["spark_version"]
+    assert {f"kafka_{scala}-{kafka}.jar", f"kafka-tools-{kafka}.jar"} <= set(locked("kafka"))
+    assert {f"log4j-slf4j-impl-{pins['log4j_version']}.jar", f"log4j-core-{pins['log4j_version']}.jar"} <= set(
+        locked("kafka")
+    )
+    assert f"spark-sql-kafka-0-10_{scala}-{spark}.jar" in locked("spark-connector")
+
+
+def test_the_connector_brings_no_jar_that_spark_has_itself() -> None:
+    of_spark = {artifact_name(path.name) for path in (Path(pyspark.__file__).parent / "jars").iterdir()}
+    assert len(of_spark) > 100
+    assert {artifact_name(jar) for jar in locked("spark-connector")} & of_spark == set()
+
+
+def test_a_jar_that_is_missing_surplus_or_changed_is_noticed(cache: ModuleType, tmp_path: Path) -> None:
+    lock, libs = tmp_path / "lock", tmp_path / "libs"
+    libs.mkdir()
+    for name in ("a.jar", "b.jar"):
+        (libs / name).write_text(name)
+    cache.write_lock(lock, libs.iterdir())
+    assert cache.violations(libs, lock) == []
+    (libs / "a.jar").write_text("other")
+    (libs / "b.jar").unlink()
+    (libs / "c.jar").write_text("new")
+    assert cache.violations(libs, lock) == ["a.jar", "b.jar", "c.jar"]
+    assert cache.violations(libs, tmp_path / "none") != []
+
+
+def test_equal_files_make_equal_tars(cache: ModuleType, tmp_path: Path) -> None:
+    program, link = tmp_path / "program", tmp_path / "link"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    link.symlink_to("program")
+    files = {"bin/program": program, "bin/link": link}
+    cache.pack(files, tmp_path / "first.tar")
+    os.utime(program, (0, 10**9))
+    cache.pack(dict(reversed(files.items())), tmp_path / "second.tar")
+    assert (tmp_path / "first.tar").read_bytes() == (tmp_path / "second.tar").read_bytes()
+    with tarfile.open(tmp_path / "first.tar") as tar:
+        assert [(member.name, member.mode, member.uid, member.uname) for member in tar if member.isfile()] == [
+            ("bin/program", 0o755, 0, "root")
+        ]
+        assert tar.getmember("bin/link").linkname == "program"
