@@ -1,20 +1,68 @@
-"""``python -m market_pulse.topic BROKERS TOPIC PARTITIONS [KEY=VALUE…]``: the topic as it was agreed on.
+"""The topic: as the broker has it, and as it was agreed on.
 
-Creates the topic, or sets what differs of its configuration, and prints what it changed; nothing if nothing. The
-number of partitions is agreed on once: another one would move symbols between partitions, and with them their order.
+``python -m market_pulse.topic BROKERS TOPIC PARTITIONS [KEY=VALUE…]`` creates the topic, or sets what differs of its
+configuration, and prints what it changed; nothing if nothing. The number of partitions is agreed on once: another one
+would move symbols between partitions, and with them their order.
 """
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError
 
 from market_pulse.errors import TopicError
 
 _TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True)
+class Topic:
+    """The topic as the broker has it: per partition the first offset it still holds and the one it gives out next."""
+
+    name: str
+    id: UUID
+    beginning: Mapping[int, int]
+    end: Mapping[int, int]
+
+
+def connect(bootstrap_servers: str) -> KafkaAdminClient:
+    """Return an admin client for ``host:port,host:port``; it closes at the end of a `with` block.
+
+    Raises:
+        kafka.errors.KafkaError: no broker answers within seconds.
+    """
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap_servers.split(","),
+        bootstrap_timeout_ms=_TIMEOUT_MS,
+        request_timeout_ms=_TIMEOUT_MS,
+    )
+
+
+def look_up(bootstrap_servers: str, name: str) -> Topic:
+    """Ask the broker for the topic.
+
+    Raises:
+        TopicError: there is no such topic.
+        kafka.errors.KafkaError: the broker does not answer.
+    """
+    with connect(bootstrap_servers) as admin:
+        described = next((topic for topic in admin.describe_topics([name]) if topic["partitions"]), None)
+        if described is None:
+            raise TopicError(f"topic {name} does not exist at {bootstrap_servers}; the kafka role creates it")
+        partitions = [TopicPartition(name, item["partition_index"]) for item in described["partitions"]]
+        first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        return Topic(
+            name,
+            UUID(str(described["topic_id"])),
+            {item.partition: first[item].offset for item in partitions},
+            {item.partition: last[item].offset for item in partitions},
+        )
 
 
 def agree(admin: KafkaAdminClient, topic: str, partitions: int, configuration: Mapping[str, str]) -> str:
@@ -51,10 +99,7 @@ def main(arguments: Sequence[str]) -> int:
             "=" in text for text in settings
         ):
             try:
-                admin = KafkaAdminClient(
-                    bootstrap_servers=brokers, bootstrap_timeout_ms=_TIMEOUT_MS, request_timeout_ms=_TIMEOUT_MS
-                )
-                with admin:
+                with connect(brokers) as admin:
                     changed = agree(admin, topic, int(partitions), dict(text.split("=", 1) for text in settings))
             except (TopicError, KafkaError) as error:
                 sys.stderr.write(f"{error}\n")

@@ -12,11 +12,12 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from market_pulse import log, progress
+from market_pulse.topic import look_up
 from market_pulse_stream.failure import sentence
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import Report
 from market_pulse_stream.settings import ConsumerSettings
-from market_pulse_stream.start import OnlyConsumer, look_up, resume
+from market_pulse_stream.start import OnlyConsumer, resume
 from market_pulse_stream.stream import start_query
 
 _LOOP_SECONDS = 1

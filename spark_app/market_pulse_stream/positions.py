@@ -6,16 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from market_pulse.errors import PositionError
-
-
-@dataclass(frozen=True)
-class Topic:
-    """The topic as the broker has it: per partition the first offset it still holds and the one it gives out next."""
-
-    name: str
-    id: UUID
-    beginning: Mapping[int, int]
-    end: Mapping[int, int]
+from market_pulse.topic import Topic
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg2
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from tenacity import RetryError, Retrying, TryAgain, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from market_pulse.errors import StateError, TopicError
-from market_pulse_stream.positions import Plan, Topic, plan
+from market_pulse.errors import StateError
+from market_pulse.topic import Topic
+from market_pulse_stream.positions import Plan, plan
 from market_pulse_stream.postgresql import Database
 
 # The session of a driver that was killed a moment ago ends when PostgreSQL notices.
@@ -80,28 +78,6 @@ class OnlyConsumer:
                     raise TryAgain
 
 
-def look_up(bootstrap_servers: str, name: str) -> Topic:
-    """Ask the broker for the topic.
-
-    Raises:
-        TopicError: there is no such topic.
-        kafka.errors.KafkaError: the broker does not answer.
-    """
-    with _admin(bootstrap_servers) as admin:
-        described = next((topic for topic in admin.describe_topics([name]) if topic["partitions"]), None)
-        if described is None:
-            raise TopicError(f"topic {name} does not exist at {bootstrap_servers}; the kafka role creates it")
-        partitions = [TopicPartition(name, item["partition_index"]) for item in described["partitions"]]
-        first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-        last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-        return Topic(
-            name,
-            UUID(str(described["topic_id"])),
-            {item.partition: first[item].offset for item in partitions},
-            {item.partition: last[item].offset for item in partitions},
-        )
-
-
 def resume(database: Database, topic: Topic) -> Plan:
     """Plan the start from the stored positions, and store those of partitions that are new.
 
@@ -118,12 +94,3 @@ def resume(database: Database, topic: Topic) -> Plan:
             for partition, offset in planned.next_offset.items():
                 cursor.execute(_ADD_POSITION, (str(topic.id), partition, topic.name, offset))
     return planned
-
-
-@contextlib.contextmanager
-def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
-    client = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), client_id="market-pulse-consumer")
-    try:
-        yield client
-    finally:
-        client.close()

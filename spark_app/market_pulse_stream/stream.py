@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from market_pulse_stream.positions import Plan, Topic
+from market_pulse.topic import Topic
+from market_pulse_stream.positions import Plan
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
 from market_pulse_stream.settings import ConsumerSettings

@@ -14,8 +14,9 @@ from integration.services.broker import Broker
 from integration.services.database import PASSWORD, Database
 from integration.services.records import bar, records, task
 from market_pulse.errors import PositionError, SettingsError, StateError, TopicError
+from market_pulse.topic import look_up
 from market_pulse_stream import postgresql, start, writer
-from market_pulse_stream.start import OnlyConsumer, look_up, resume
+from market_pulse_stream.start import OnlyConsumer, resume
 from market_pulse_stream.writer import PartitionWriter
 
 

@@ -4,7 +4,8 @@ from uuid import UUID
 import pytest
 
 from market_pulse.errors import PositionError
-from market_pulse_stream.positions import Topic, plan
+from market_pulse.topic import Topic
+from market_pulse_stream.positions import plan
 
 _ID = UUID("00000000-0000-4000-8000-000000000001")
 _OTHER = UUID("00000000-0000-4000-8000-000000000002")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names its classes in lower case
 
@@ -17,6 +15,8 @@ from market_pulse.cli.report import Facts, Ledger, Partition, Series, Unit
 from market_pulse.cli.settings import CliSettings
 from market_pulse.clock import MarketClock
 from market_pulse.contract import Interval
+from market_pulse.errors import TopicError
+from market_pulse.topic import Topic, look_up
 
 _Answer = TypeVar("_Answer")
 _PRODUCER_PROGRESS = Path("/run/market-pulse-producer") / progress.NAME
@@ -26,25 +26,27 @@ _LEDGER_COLUMNS = ("received", "stored", "unchanged", "superseded", "quarantined
 _LATEST = "SELECT symbol, interval, bar_time, fetched_at FROM market.latest_bar ORDER BY symbol, interval"
 _LEDGER = f"SELECT {', '.join(f'coalesce(sum({column}), 0)' for column in _LEDGER_COLUMNS)} FROM market.batch"  # noqa: S608 - from the constant above
 _QUARANTINE = "SELECT reason, count(*) FROM market.quarantine GROUP BY reason ORDER BY reason"
-_POSITIONS = (
-    "SELECT DISTINCT ON (partition) partition, next_offset FROM market.stream_position "
-    "WHERE topic = %s ORDER BY partition, updated_at DESC"
-)
+_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
 
 
 def facts(settings: CliSettings) -> Facts:
     """Ask everything once; a part that does not answer within seconds ends in `Facts.unreachable`."""
     market_time = MarketClock.from_settings(settings).now()
     unreachable: dict[str, str] = {}
-    stored = _ask("PostgreSQL", lambda: _stored(settings, market_time), unreachable, psycopg2.Error) or {}
-    positions: Mapping[int, int] = stored.pop("positions", {})
-    ends = _ask("Kafka", lambda: _end_offsets(settings), unreachable, KafkaError) or {}
+    stored = _ask("PostgreSQL", lambda: _stored(settings, market_time), unreachable, (psycopg2.Error,)) or {}
+    positions: Mapping[tuple[str, int], int] = stored.pop("positions", {})
+    topic = _ask(
+        "Kafka",
+        lambda: look_up(settings.kafka_bootstrap_servers, settings.topic),
+        unreachable,
+        (KafkaError, TopicError),
+    )
     return Facts(
         at=datetime.now(UTC),
         market_time=market_time,
         interval=Interval(settings.interval).length,
         units=_units(),
-        partitions=tuple(Partition(number, end, positions.get(number, 0)) for number, end in sorted(ends.items())),
+        partitions=_partitions(topic, positions) if topic else (),
         producer=progress.read(_PRODUCER_PROGRESS),
         unreachable=unreachable,
         **stored,
@@ -52,7 +54,7 @@ def facts(settings: CliSettings) -> Facts:
 
 
 def _ask(
-    part: str, question: Callable[[], _Answer], unreachable: dict[str, str], failure: type[Exception]
+    part: str, question: Callable[[], _Answer], unreachable: dict[str, str], failure: tuple[type[Exception], ...]
 ) -> _Answer | None:
     try:
         return question()
@@ -84,6 +86,14 @@ def _units() -> tuple[Unit, ...]:
     )
 
 
+def _partitions(topic: Topic, positions: Mapping[tuple[str, int], int]) -> tuple[Partition, ...]:
+    """Return every partition; one that no consumer has seen yet counts from its beginning."""
+    return tuple(
+        Partition(number, end, positions.get((str(topic.id), number), topic.beginning[number]))
+        for number, end in sorted(topic.end.items())
+    )
+
+
 def _stored(settings: CliSettings, market_time: datetime) -> dict[str, Any]:
     """Return the fields of `Facts` that the database knows, and the stored position of each partition."""
     connection = psycopg2.connect(
@@ -105,7 +115,7 @@ def _stored(settings: CliSettings, market_time: datetime) -> dict[str, Any]:
                 "bars": _rows(cursor, "SELECT count(*) FROM market.bar")[0][0],
                 "ledger": Ledger(**dict(zip(_LEDGER_COLUMNS, map(int, _rows(cursor, _LEDGER)[0]), strict=True))),
                 "quarantine": dict(_rows(cursor, _QUARANTINE)),
-                "positions": dict(_rows(cursor, _POSITIONS, settings.topic)),
+                "positions": {row[:2]: row[2] for row in _rows(cursor, _POSITIONS, settings.topic)},
             }
     finally:
         connection.close()
@@ -114,17 +124,3 @@ def _stored(settings: CliSettings, market_time: datetime) -> dict[str, Any]:
 def _rows(cursor: Cursor, query: str, *parameters: object) -> list[tuple[Any, ...]]:
     cursor.execute(query, parameters)
     return cursor.fetchall()
-
-
-def _end_offsets(settings: CliSettings) -> dict[int, int]:
-    """Return the offset after the last record of each partition of the topic."""
-    timeout = _DEADLINE_SECONDS * 1000
-    with KafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
-        bootstrap_timeout_ms=timeout,
-        request_timeout_ms=timeout,
-    ) as admin:
-        partitions = admin.describe_topics([settings.topic])[0]["partitions"]
-        wanted = [TopicPartition(settings.topic, partition["partition_index"]) for partition in partitions]
-        ends = admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
-        return {partition.partition: end.offset for partition, end in ends.items()}
