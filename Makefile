@@ -15,6 +15,7 @@ up: artifacts ## the whole pipeline on a lab host of this machine, up to the fir
 
 down: bootstrap ## remove the lab and leave nothing behind but the caches
 	$(LAB) ansible/lab_down.yml
+	@rmdir .lab 2>/dev/null || true
 
 test: artifacts ## every test: unit, consistency, integration, system
 	$(BIN)/pytest tests
