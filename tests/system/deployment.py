@@ -16,6 +16,8 @@ SYMBOLS: list[str] = _INVENTORY["all"]["vars"]["market_pulse_symbols"]
 HOST_NAME: str = next(iter(_INVENTORY["all"]["children"]["lab"]["hosts"]))
 UNITS = sorted(unit.stem for unit in (ROOT / "systemd").glob("market-pulse-*.service"))
 _SECONDS = 1500
+# Molecule paints whatever it is told about colours.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Deployment:
@@ -37,7 +39,7 @@ class Deployment:
         done = subprocess.run(
             command, cwd=ANSIBLE, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
-        printed = done.stdout + done.stderr
+        printed = _COLOURS.sub("", done.stdout + done.stderr)
         with self._log.open("a") as log:
             log.write(f"\n$ {' '.join(command)}\n{printed}")
         assert done.returncode == 0, f"molecule {action} failed, the whole of it is in {self._log}:\n{printed[-6000:]}"
@@ -45,7 +47,7 @@ class Deployment:
 
     def assert_idempotent(self) -> None:
         """Run the playbook again and require that it changes nothing on any host."""
-        recap = re.findall(r"^(\S+)\s+: ok=.*changed=(\d+)", self.molecule("converge"), re.MULTILINE)
+        recap = re.findall(r"(\S+)\s+: ok=\d+\s+changed=(\d+)", self.molecule("converge"))
         assert recap, "the playbook printed no recap"
         assert [host for host, changed in recap if changed != "0"] == [], f"a second run changed something: {recap}"
 

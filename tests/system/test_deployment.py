@@ -63,7 +63,12 @@ def test_status_says_what_is_down(host: Host) -> None:
 
 def test_the_target_stops_and_starts_the_whole(host: Host) -> None:
     host.run("systemctl stop market-pulse.target")
-    assert [unit for unit in UNITS if host.show(unit, "ActiveState")["ActiveState"] != "inactive"] == []
+    for unit in UNITS:
+        eventually(
+            lambda unit=unit: host.show(unit, "ActiveState")["ActiveState"] == "inactive",
+            within=60,
+            what=f"{unit} has left with the target",
+        )
     host.run("systemctl start market-pulse.target", timeout=300)
     host.await_running(*UNITS, within=180)
 
@@ -74,7 +79,7 @@ def test_the_producers_journal_is_worth_tailing(host: Host) -> None:
     own = [entry for entry in entries if entry.get("_SYSTEMD_UNIT") == "market-pulse-producer.service"]
     assert own, "the producer has logged nothing"
     assert all("\n" not in entry["MESSAGE"] for entry in own)
-    assert any("IBM" in entry["MESSAGE"] for entry in own)
+    assert any(entry["MESSAGE"].startswith("bars: ") for entry in own)
     assert "Traceback" not in "".join(str(entry["MESSAGE"]) for entry in own)
     assert {"6"} <= {entry["PRIORITY"] for entry in own}, "nothing is logged at the level of information"
 
@@ -83,9 +88,8 @@ def test_no_secret_is_where_others_can_read_it(host: Host) -> None:
     for name in host.run("ls /etc/market-pulse/credentials").split():
         assert host.run(f"stat -c '%U %a' /etc/market-pulse/credentials/{name}") == "root 600"
         leaks = host.run(
-            f"secret=$(cat /etc/market-pulse/credentials/{name}); "
             "{ journalctl --no-pager; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; "
-            "cat /etc/market-pulse/*.env /etc/systemd/system/market-pulse*; } | "
-            'grep -cF -e "$secret" || true'
+            "cat /etc/market-pulse/*.env /etc/systemd/system/market-pulse*.service; } | "
+            f"grep -cFf /etc/market-pulse/credentials/{name} || true"
         )
         assert leaks == "0", f"{name} is readable in the journal, a command line, an environment or a unit"

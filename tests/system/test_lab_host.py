@@ -1,10 +1,10 @@
 """A lab of two hosts, one of each supported Debian: made, used, made again, rebooted, and gone without a trace."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import yaml
 
 from support.repository import ROOT, group_vars
 from support.waiting import eventually
+from system.traces import traces
 
 HOSTS = {
     f"mp-labtest-{release}": {"lab_host_debian": release, "lab_host_address": f"10.77.9.{release}"}
@@ -56,29 +57,15 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp("labtest"))
-    before = traces()
+    found = partial(traces, "mp-labtest", "mp-labtest-", str(made.directory))
+    before = found()
     try:
         made.play("lab_up.yml")
         yield made
     finally:
         made.play("lab_down.yml")
-    assert traces() == before
+    assert found() == before
     assert not made.directory.exists()
-
-
-def traces() -> dict[str, object]:
-    """Everything on this machine by which a lab of this name could be noticed."""
-    links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    return {
-        "interfaces": sorted(link["ifname"] for link in links if "mp-labt" in link["ifname"]),
-        "nft": [table for table in tables.splitlines() if "labtest" in table],
-        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "labtest" in line],
-        "processes": sorted(line.decode() for line in processes if b"mp-labtest-" in line),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/market-pulse-lab-mp-labtest*")),
-    }
 
 
 @pytest.mark.parametrize("host", HOSTS)
