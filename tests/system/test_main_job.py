@@ -21,7 +21,7 @@ REQUEST = {
     "datatype": "csv",
     "fetched_at": "2026-05-17T00:00:00Z",
 }
-_FOLDER = "/var/tmp/market-pulse-recorded"
+_FOLDER = "/srv/market-pulse-recorded"
 _BARS = (
     "select to_char(bar_time, 'YYYY-MM-DD HH24:MI:SS'), open, high, low, close, volume from market.bar "
     "where symbol = 'IBM' and interval = '5min' order by bar_time"
