@@ -53,7 +53,9 @@ class Poller:
     outbox: Outbox
     maker: BarMaker
     clock: Clock
+    long_answers: bool
     last_bars: dict[str, datetime] = field(default_factory=dict)
+    _too_short: set[Request] = field(default_factory=set)
     _troubles: dict[Request, _Trouble] = field(default_factory=dict)
     _unusable: dict[Request, int] = field(default_factory=dict)
 
@@ -100,9 +102,11 @@ class Poller:
         return due and max(due, self.budget.allowed_at(now))
 
     def _reaching(self, request: Request, now: datetime) -> Request:
-        """Return the request in the length that reaches back to the last answer."""
+        """Return the request in the length that should reach back to the last answer."""
         last = self.agenda.answered.get(request)
-        if self.agenda.slots is None or last is None or last > now:
+        if request in self._too_short:
+            return replace(request, full=True)
+        if self.agenda.slots is None or last is None or last > now or not self.long_answers:
             return request
         return replace(request, full=self.agenda.slots.passed(last, now) > _SHORT_ANSWER_REACH)
 
@@ -110,22 +114,37 @@ class Poller:
         if self._troubles.pop(request, None) and not self._troubles:
             log.event(_log, logging.INFO, "vendor answers again", symbol=request.symbol)
         self._complain(request, answer)
+        result.answers += 1
         if self.agenda.slots is None:
             bars = self.maker.bars(answer, _EVER)
             result.fresh += self.outbox.add_again(bars)
             self.agenda.answer(request, self.clock.now())
         else:
+            last = self._last_bar(request, answer)
+            oldest = min((row.bar_time for row in answer.series.rows), default=answer.asked_at)
+            if last and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
+                if self.long_answers and not answer.request.full:
+                    # Stays open, and nothing of it is kept: with its bars the outbox would forget what is missing.
+                    self._too_short.add(request)
+                    return
+                edges = {"from": last + request.interval.length, "to": oldest}
+                told = {name: f"{edge:%Y-%m-%dT%H:%MZ}" for name, edge in edges.items()}
+                log.event(_log, logging.WARNING, "gap", symbol=request.symbol, **told)
             # A long answer also tells the month before, which earlier answers told already.
-            reach = SHORT_ANSWER_ROWS * request.interval.length
-            last = self.agenda.answered.get(request)
+            reach = (SHORT_ANSWER_ROWS - 1) * request.interval.length
             bars = self.maker.bars(answer, last - reach if answer.request.full and last else _EVER)
             result.fresh += self.outbox.add(bars, answer.asked_at)
+            self._too_short.discard(request)
             self.agenda.answer(request, answer.asked_at)
-        result.answers += 1
         if bars:
             newest = max(bar.bar_time for bar in bars)
             self.last_bars[request.symbol] = newest
             result.last_bar = max(newest, result.last_bar or newest)
+
+    def _last_bar(self, request: Request, answer: Answer) -> datetime | None:
+        """Return the newest bar that was told before an answer, unless a clock that has been set back is the reason."""
+        poll = self.outbox.last_poll(request.symbol, request.interval.value)
+        return poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
 
     def _refused(self, request: Request, error: RefusedError) -> None:
         now = self.clock.now()

@@ -112,11 +112,15 @@ class Cadence(enum.Enum):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source serves under its plan: which questions, when, and by how much its data lag behind the market."""
+    """What a source serves under its plan: which questions, when, and by how much its data lag behind the market.
+
+    `long_answers` tells whether a request may be sent with `full`.
+    """
 
     requests: Sequence[Request]
     cadence: Cadence
     lag: timedelta = timedelta(0)
+    long_answers: bool = True
 
 
 class Source(Protocol):
