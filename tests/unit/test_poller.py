@@ -56,6 +56,7 @@ class _ScriptedSource:
     unusable: Sequence[str] = ()
     frozen_at: datetime | None = None
     full_rows: int = 3000
+    close: str = "2"
     name: str = "simulator"
 
     def limits(self) -> Limits:
@@ -71,7 +72,7 @@ class _ScriptedSource:
             raise RefusedError(refusal, f"no {refusal}")
         newest = (self.frozen_at or self.clock.at).replace(second=0)
         count = self.full_rows if request.full else 100
-        rows = tuple(Row(newest - n * MINUTE, "1", "2", "1", "2", "7") for n in range(count))
+        rows = tuple(Row(newest - n * MINUTE, "1", "2", "1", self.close, "7") for n in range(count))
         return Answer(request, "id", self.clock.at, self.clock.at, Series(rows, self.unusable))
 
 
@@ -144,9 +145,32 @@ def test_after_a_gap_the_answer_reaches_back_to_the_last_one(
     assert [request.full for request in source.asked] == [full, full]
 
 
-def _times(poller: Poller, symbol: str) -> set[datetime]:
+def test_what_a_clock_ahead_of_time_made_of_a_bar_is_put_right_by_a_later_telling(
+    make: Callable[[], Poller], source: _ScriptedSource, clock: _Clock
+) -> None:
+    clock.at, source.frozen_at = START + timedelta(days=1), START
+    _round(make())
+    clock.at, source.frozen_at, source.close = START + MINUTE, None, "1.5"
+    poller = make()
+    assert _round(poller) == (2, 200)
+    clock.at += MINUTE
+    assert _round(poller) == (2, 4)
+    tellings = [bar for bar in _told(poller, "IBM") if bar.bar_time == START.replace(second=0)]
+    # The bar was forming under the wrong clock, too, which could not know that.
+    assert [(bar.close, bar.is_final) for bar in tellings] == [("2", True), ("1.5", True)]
+    last = [bar for bar in _told(poller, "IBM") if bar.bar_time == START.replace(second=0) + MINUTE]
+    assert [bar.is_final for bar in last] == [False, True]
+    assert tellings[0].fetched_at < tellings[1].fetched_at
+    assert last[0].fetched_at < last[1].fetched_at
+
+
+def _told(poller: Poller, symbol: str) -> list[contract.Bar]:
     told = [contract.decode(m.symbol.encode(), m.value) for m in poller.outbox.oldest(100_000) if m.symbol == symbol]
-    return {bar.bar_time for bar in told if isinstance(bar, contract.Bar)}
+    return [bar for bar in told if isinstance(bar, contract.Bar)]
+
+
+def _times(poller: Poller, symbol: str) -> set[datetime]:
+    return {bar.bar_time for bar in _told(poller, symbol)}
 
 
 def test_a_vendor_that_froze_is_asked_again_for_what_it_kept_back(

@@ -21,6 +21,7 @@ _SHORT_ANSWER_REACH = SHORT_ANSWER_ROWS * 4 // 5
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 300.0
+_TICK = timedelta(microseconds=1)
 _UNKNOWN_PAUSE = timedelta(days=1)
 _GRAVE = frozenset({Refusal.BAD_KEY, Refusal.NOT_ENTITLED})
 
@@ -120,7 +121,12 @@ class Poller:
             result.fresh += self.outbox.add_again(bars)
             self.agenda.answer(request, self.clock.now())
         else:
-            last = self._last_bar(request, answer)
+            poll = self.outbox.last_poll(request.symbol, request.interval.value)
+            if poll:
+                # Revisions are ordered by it: told under a clock that was ahead, wrong values would stay for good.
+                answer = replace(answer, fetched_at=max(answer.fetched_at, poll.fetched_at + _TICK))
+            # A last bar of the future was told before a market's clock was set back.
+            last = poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
             oldest = min((row.bar_time for row in answer.series.rows), default=answer.asked_at)
             if last and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
                 if self.long_answers and not answer.request.full:
@@ -140,11 +146,6 @@ class Poller:
             newest = max(bar.bar_time for bar in bars)
             self.last_bars[request.symbol] = newest
             result.last_bar = max(newest, result.last_bar or newest)
-
-    def _last_bar(self, request: Request, answer: Answer) -> datetime | None:
-        """Return the newest bar that was told before an answer, unless a clock that has been set back is the reason."""
-        poll = self.outbox.last_poll(request.symbol, request.interval.value)
-        return poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
 
     def _refused(self, request: Request, error: RefusedError) -> None:
         now = self.clock.now()
