@@ -92,6 +92,13 @@ def test_everything_else_is_an_error_without_the_query(
     assert SECRET not in caplog.text
 
 
+def test_headers_that_cannot_be_read_are_not_told_with_the_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving(_say(OK, b"no colon\r\nContent-Length: 5\r\n\r\nhello")) as address, contextlib.suppress(HttpError):
+        _get(address)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     "address", [f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid", f"https://127.0.0.1:{free_port()}"]
 )

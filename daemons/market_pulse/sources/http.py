@@ -19,8 +19,8 @@ from requests.adapters import HTTPAdapter
 _CHUNK_BYTES = 65_536
 _OK = 200
 
-# Its debug lines hold the request line.
-logging.getLogger("urllib3").setLevel(logging.INFO)
+# Its lines, warnings among them, hold the address; what an operator needs of it our own events say.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class HttpError(Exception):
