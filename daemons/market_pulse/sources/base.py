@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from market_pulse.contract import Interval
@@ -11,6 +11,8 @@ from market_pulse.errors import VendorError
 
 # How many of the newest bars a short answer holds.
 SHORT_ANSWER_ROWS = 100
+# Answers recorded until 2021 label an intraday bar by its end, those since 2023 by its start.
+LABELLED_BY_START_SINCE = datetime(2022, 1, 1, tzinfo=UTC)
 
 
 class Function(enum.StrEnum):
