@@ -44,8 +44,11 @@ class _Clock:
     def now(self) -> datetime:
         return self.at
 
-    def real_seconds(self, market: timedelta) -> float:
-        return market.total_seconds() / 60
+    def real_seconds(self, start: datetime, end: datetime) -> float:
+        return (end - start).total_seconds() / 60
+
+    def after(self, now: datetime, real_seconds: float) -> datetime:
+        return now + timedelta(seconds=60 * real_seconds)
 
 
 @dataclass

@@ -169,8 +169,7 @@ class Poller:
             if error.refusal in _GRAVE:
                 pause = _LONGEST_PAUSE_SECONDS
             # The pause is of real seconds: a simulated market runs on, the network does not run faster.
-            market_seconds = pause / self.clock.real_seconds(timedelta(seconds=1))
-            self.agenda.postpone(request, now + timedelta(seconds=market_seconds))
+            self.agenda.postpone(request, self.clock.after(now, pause))
 
     def _complain(self, request: Request, answer: Answer) -> None:
         unusable = answer.series.unusable
