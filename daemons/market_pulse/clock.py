@@ -17,8 +17,11 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the market's current instant, aware, in UTC."""
 
-    def real_seconds(self, market: timedelta) -> float:
-        """Return how many real seconds pass while the market's clock advances by `market`."""
+    def real_seconds(self, start: datetime, end: datetime) -> float:
+        """Return how many real seconds pass between two instants of market time."""
+
+    def after(self, now: datetime, real_seconds: float) -> datetime:
+        """Return the market's instant `real_seconds` after its instant `now`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ class MarketClock:
         """Return the market's instant at a real instant."""
         return min(self.market_start + (real - self.real_start) * self.speed, real)
 
-    def real_seconds(self, market: timedelta) -> float:
-        """Return how many real seconds pass while the market's clock advances by `market`."""
-        return market.total_seconds() / self.speed
+    def real_seconds(self, start: datetime, end: datetime) -> float:
+        """Return how many real seconds pass between two instants of market time."""
+        return (self._real(end) - self._real(start)).total_seconds()
+
+    def after(self, now: datetime, real_seconds: float) -> datetime:
+        """Return the market's instant `real_seconds` after its instant `now`."""
+        return self.at(self._real(now) + timedelta(seconds=real_seconds))
+
+    def _real(self, market: datetime) -> datetime:
+        return max(self.real_start + (market - self.market_start) / self.speed, market)

@@ -111,7 +111,8 @@ def decode(key: bytes | None, value: bytes | None) -> Bar | Rejection:
     if len(value) > MAX_MESSAGE_BYTES:
         return Rejection(Reason.TOO_LARGE, f"{len(value)} bytes; a bar has at most {MAX_MESSAGE_BYTES}")
     try:
-        bar = _decoder.decode(value)
+        # As text, for msgspec looks at the letters of a string only when it needs them.
+        bar = _decoder.decode(value.decode())
     except msgspec.ValidationError as error:
         return _shape_rejection(value, str(error))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -159,6 +160,10 @@ def _time_violations(bar: Bar) -> Iterator[Rejection]:
         moment: datetime = getattr(bar, name)
         if moment.tzinfo is None:
             yield Rejection(Reason.BAD_TIME, f"{name} {moment} has no UTC offset; write it with Z")
+            return
+        if moment.utcoffset():
+            # PostgreSQL knows offsets below 16 hours only.
+            yield Rejection(Reason.BAD_TIME, f"{name} {moment} is not in UTC; write it in UTC with Z")
             return
         if moment.year < _FIRST_YEAR:
             yield Rejection(Reason.BAD_TIME, f"{name} {moment} lies before {_FIRST_YEAR}")

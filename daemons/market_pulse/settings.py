@@ -10,11 +10,12 @@ import os
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, SecretStr, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from market_pulse import contract
 from market_pulse.errors import SettingsError
+from market_pulse.sources.base import LABELLED_BY_START_SINCE
 
 PREFIX = "MP_"
 
@@ -108,3 +109,13 @@ class ClockSettings(Settings):
     clock_speed: PositiveFloat = 1.0
     clock_real_start: AwareDatetime = datetime(1970, 1, 1, tzinfo=UTC)
     clock_market_start: AwareDatetime = datetime(1970, 1, 1, tzinfo=UTC)
+
+    @model_validator(mode="after")
+    def _starts_where_labels_are_starts(self) -> Self:
+        is_real_time = self.clock_market_start == self.clock_real_start and self.clock_speed >= 1
+        if self.clock_market_start < LABELLED_BY_START_SINCE and not is_real_time:
+            raise ValueError(
+                f"MP_CLOCK_MARKET_START must be {LABELLED_BY_START_SINCE:%Y-%m-%d} or later: the vendor's intraday bars"
+                " of before are labelled by their end, and the simulator's by their start"
+            )
+        return self

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -58,6 +58,8 @@ def test_the_wire_form_is_pinned() -> None:
         ({"symbol": "A" * 16}, Reason.BAD_SYMBOL),
         ({"interval": "2min"}, Reason.BAD_INTERVAL),
         ({"bar_time": datetime(2026, 5, 15, 23, 55)}, Reason.BAD_TIME),  # noqa: DTZ001 - a naive time is the case
+        ({"bar_time": GOOD.bar_time.astimezone(timezone(timedelta(hours=16)))}, Reason.BAD_TIME),
+        ({"fetched_at": GOOD.fetched_at.astimezone(timezone(timedelta(minutes=-1)))}, Reason.BAD_TIME),
         ({"bar_time": datetime(1969, 12, 31, tzinfo=UTC)}, Reason.BAD_TIME),
         ({"bar_time": GOOD.fetched_at + timedelta(seconds=1)}, Reason.FUTURE_BAR),
         ({"open": "1,234.5"}, Reason.BAD_PRICE),
@@ -97,6 +99,8 @@ def test_extreme_but_possible_values_pass(volume: str, price: str) -> None:
         (b"BRK.B", b"", Reason.NOT_JSON),
         (b"BRK.B", b"not json", Reason.NOT_JSON),
         (b"BRK.B", b"\xff\xfe\x00", Reason.NOT_JSON),
+        (b"BRK.B", b'{"v":"\xff"}', Reason.NOT_JSON),
+        (b"BRK.B", b'{"\xff":1,"v":1}', Reason.NOT_JSON),
         (b"BRK.B", b"null", Reason.WRONG_TYPE),
         (b"BRK.B", b"[" * 1000, Reason.WRONG_TYPE),
         (b"BRK.B", b" " * (MAX_MESSAGE_BYTES + 1), Reason.TOO_LARGE),
@@ -133,7 +137,16 @@ MANGLED_BARS = st.dictionaries(st.sampled_from(list(Bar.__struct_fields__)), JSO
 )
 
 
-@given(value=st.binary(max_size=2000) | MANGLED_BARS, key=st.none() | st.binary(max_size=20))
+@st.composite
+def corrupted_bars(draw: st.DrawFn) -> bytes:
+    value = bytearray(wire(**draw(st.fixed_dictionaries({}, optional={"v": st.just("x"), "close": st.just(...)}))))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(value)))
+        value[start : start + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(value)
+
+
+@given(value=st.binary(max_size=2000) | MANGLED_BARS | corrupted_bars(), key=st.none() | st.binary(max_size=20))
 def test_any_bytes_are_a_bar_or_a_rejection(key: bytes | None, value: bytes) -> None:
     assert isinstance(decode(key, value), Bar | Rejection)
 

@@ -4,14 +4,17 @@ import contextlib
 import logging
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from integration.services.processes import free_port
 from market_pulse.sources.http import HttpClient, HttpError
 from support.one_connection import serving
+from support.waiting import eventually
 
 SECRET = "k3y-in-the-query"
 DEADLINE = 0.5
@@ -68,6 +71,38 @@ def test_a_server_that_drips_meets_the_deadline(behave: Behaviour) -> None:
         assert time.monotonic() - started < DEADLINE + 1
 
 
+def test_a_resolver_that_does_not_answer_meets_the_deadline_and_nothing_is_sent_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolved, resolve, requests = threading.Event(), socket.getaddrinfo, list[bytes]()
+
+    def dead(*args: Any, **kwargs: Any) -> Any:
+        resolved.wait(30)
+        return resolve(*args, **kwargs)
+
+    with serving(lambda _, request: requests.append(request)) as address:
+        monkeypatch.setattr(socket, "getaddrinfo", dead)
+        client, answers = HttpClient(address, deadline_seconds=0.1, max_bytes=1000), list[str]()
+        for _ in range(10):
+            started = time.monotonic()
+            with pytest.raises(HttpError) as failed:
+                client.get("/query", {"apikey": SECRET})
+            answers.append(str(failed.value))
+            assert time.monotonic() - started < 1
+        resolved.set()
+    assert requests == [b""]
+    assert answers[:8] == ["no whole answer within 0.1 s"] * 8
+    assert all(answer.startswith("8 requests before still wait") for answer in answers[8:])
+    eventually(lambda: "requests before" not in _refusal(client), within=5, what="the client asks again")
+    client.close()
+
+
+def _refusal(client: HttpClient) -> str:
+    with pytest.raises(HttpError) as failed:
+        client.get("/query", {"apikey": SECRET})
+    return str(failed.value)
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
@@ -90,6 +125,13 @@ def test_everything_else_is_an_error_without_the_query(
     assert sentence in str(failed.value)
     assert SECRET not in f"{failed.value!r} {failed.value.__context__ and failed.value.__suppress_context__}"
     assert SECRET not in caplog.text
+
+
+def test_headers_that_cannot_be_read_are_not_told_with_the_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving(_say(OK, b"no colon\r\nContent-Length: 5\r\n\r\nhello")) as address, contextlib.suppress(HttpError):
+        _get(address)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

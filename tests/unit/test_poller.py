@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from market_pulse import contract
 from market_pulse.contract import Interval
 from market_pulse.producer.bars import BarMaker
 from market_pulse.producer.budget import Budget
@@ -43,8 +44,11 @@ class _Clock:
     def now(self) -> datetime:
         return self.at
 
-    def real_seconds(self, market: timedelta) -> float:
-        return market.total_seconds() / 60
+    def real_seconds(self, start: datetime, end: datetime) -> float:
+        return (end - start).total_seconds() / 60
+
+    def after(self, now: datetime, real_seconds: float) -> datetime:
+        return now + timedelta(seconds=60 * real_seconds)
 
 
 @dataclass
@@ -53,6 +57,9 @@ class _ScriptedSource:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
     unusable: Sequence[str] = ()
+    frozen_at: datetime | None = None
+    full_rows: int = 3000
+    close: str = "2"
     name: str = "simulator"
 
     def limits(self) -> Limits:
@@ -66,9 +73,9 @@ class _ScriptedSource:
         refusal = self.refusals.get(request.symbol)
         if refusal:
             raise RefusedError(refusal, f"no {refusal}")
-        newest = self.clock.at.replace(second=0)
-        count = 3000 if request.full else 100
-        rows = tuple(Row(newest - n * MINUTE, "1", "2", "1", "2", "7") for n in range(count))
+        newest = (self.frozen_at or self.clock.at).replace(second=0)
+        count = self.full_rows if request.full else 100
+        rows = tuple(Row(newest - n * MINUTE, "1", "2", "1", self.close, "7") for n in range(count))
         return Answer(request, "id", self.clock.at, self.clock.at, Series(rows, self.unusable))
 
 
@@ -94,6 +101,7 @@ def make(source: _ScriptedSource, clock: _Clock, tmp_path: Path) -> Callable[[],
             Outbox(store, 10_000),
             BarMaker("simulator", SESSIONS, settle, timedelta(0)),
             clock,
+            long_answers=True,
         )
         poller.remember()
         return poller
@@ -138,6 +146,84 @@ def test_after_a_gap_the_answer_reaches_back_to_the_last_one(
     # The hours before the gap were told: of a long answer only the reach of a short one is looked at again.
     assert _round(poller) == (2, 2 * fresh)
     assert [request.full for request in source.asked] == [full, full]
+
+
+def test_what_a_clock_ahead_of_time_made_of_a_bar_is_put_right_by_a_later_telling(
+    make: Callable[[], Poller], source: _ScriptedSource, clock: _Clock
+) -> None:
+    clock.at, source.frozen_at = START + timedelta(days=1), START
+    _round(make())
+    clock.at, source.frozen_at, source.close = START + MINUTE, None, "1.5"
+    poller = make()
+    assert _round(poller) == (2, 200)
+    clock.at += MINUTE
+    assert _round(poller) == (2, 4)
+    tellings = [bar for bar in _told(poller, "IBM") if bar.bar_time == START.replace(second=0)]
+    # The bar was forming under the wrong clock, too, which could not know that.
+    assert [(bar.close, bar.is_final) for bar in tellings] == [("2", True), ("1.5", True)]
+    last = [bar for bar in _told(poller, "IBM") if bar.bar_time == START.replace(second=0) + MINUTE]
+    assert [bar.is_final for bar in last] == [False, True]
+    assert tellings[0].fetched_at < tellings[1].fetched_at
+    assert last[0].fetched_at < last[1].fetched_at
+
+
+def _told(poller: Poller, symbol: str) -> list[contract.Bar]:
+    told = [contract.decode(m.symbol.encode(), m.value) for m in poller.outbox.oldest(100_000) if m.symbol == symbol]
+    return [bar for bar in told if isinstance(bar, contract.Bar)]
+
+
+def _times(poller: Poller, symbol: str) -> set[datetime]:
+    return {bar.bar_time for bar in _told(poller, symbol)}
+
+
+def test_a_vendor_that_froze_is_asked_again_for_what_it_kept_back(
+    make: Callable[[], Poller], source: _ScriptedSource, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    poller = make()
+    _round(poller)
+    source.frozen_at = START
+    for _ in range(6):
+        clock.at += 50 * MINUTE
+        assert _round(poller)[0] == 2
+    source.frozen_at, source.asked = None, []
+    clock.at += MINUTE
+    assert _round(poller) == (2, 0)
+    # What the process before has not kept, the next one misses, too.
+    poller = make()
+    assert _round(poller) == (2, 0)
+    assert poller.next_at(clock.at) == clock.at
+    assert _round(poller) == (2, 2 * 301)
+    assert _round(poller) == (0, 0)
+    assert [request.full for request in source.asked] == [False] * 4 + [True] * 2
+    newest = clock.at.replace(second=0)
+    assert _times(poller, "IBM") == {newest - n * MINUTE for n in range(301 + 100)}
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("long_answers", "full_rows", "reach"), [(True, 3000, 3000), (True, 200, 200), (False, 0, 100)]
+)
+def test_what_no_answer_reaches_any_more_is_said_once(
+    poller: Poller,
+    source: _ScriptedSource,
+    clock: _Clock,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    long_answers: bool,
+    full_rows: int,
+    reach: int,
+) -> None:
+    poller.long_answers, source.full_rows = long_answers, full_rows
+    _round(poller)
+    clock.at += 250 * MINUTE
+    for _ in range(3):
+        _round(poller)
+        clock.at += MINUTE
+    assert {request.full for request in source.asked} == {False, long_answers}
+    # From 16:01 on, which is after the last bar before, to the oldest one of the answer.
+    oldest = START.replace(second=0) + (251 - reach) * MINUTE
+    said = [f"gap: symbol={symbol} from=2026-01-05T16:01Z to={oldest:%Y-%m-%dT%H:%MZ}" for symbol in ("IBM", "MSFT")]
+    assert caplog.messages == (said if reach < 251 else [])
 
 
 def test_an_unknown_symbol_is_left_alone_for_a_day_and_delays_no_other(

@@ -10,7 +10,7 @@ from market_pulse import contract
 from market_pulse.contract import Bar
 from market_pulse.errors import StateError
 from market_pulse.producer.budget import Budget
-from market_pulse.producer.outbox import Outbox
+from market_pulse.producer.outbox import Outbox, Poll
 from market_pulse.producer.store import Store
 from market_pulse.sources.base import Limits
 
@@ -112,7 +112,7 @@ def test_a_poll_is_remembered_with_its_bars(path: Path) -> None:
     Outbox(Store(path), 100).add([_bar(1), _bar(0)], NOON)
     poll = Outbox(Store(path), 100).last_poll("IBM", "1min")
     assert poll is not None
-    assert (poll.asked_at, poll.last_bar) == (NOON, NOON + timedelta(minutes=1))
+    assert poll == Poll(NOON, NOON + timedelta(minutes=1), _bar(0).fetched_at)
     assert Outbox(Store(path), 100).last_poll("IBM", "5min") is None
 
 
@@ -132,6 +132,19 @@ def test_a_damaged_file_is_named_not_replaced(path: Path) -> None:
     with pytest.raises(StateError, match=str(path)):
         Store(path)
     assert path.read_bytes().startswith(b"no database")
+
+
+def test_a_file_of_the_first_release_is_taken_over(path: Path) -> None:
+    outbox = Outbox(Store(path), 100)
+    outbox.add([_bar(0)], NOON)
+    store = Store(path)
+    store.execute("ALTER TABLE poll DROP COLUMN fetched_at")
+    store.execute("PRAGMA user_version = 1")
+    store.close()
+    outbox = Outbox(Store(path), 100)
+    assert outbox.waiting == 1
+    assert outbox.last_poll("IBM", "1min") == Poll(NOON, NOON, datetime(1970, 1, 1, tzinfo=UTC))
+    assert outbox.add([_bar(1)], NOON) == 1
 
 
 def test_a_file_of_another_release_is_refused(path: Path) -> None:

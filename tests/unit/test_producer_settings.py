@@ -34,6 +34,15 @@ def test_symbols_come_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes", [{"MP_CLOCK_SPEED": "1"}, {"MP_CLOCK_MARKET_START": "2022-01-01T00:00:00Z"}, {"MP_CLOCK_SPEED": "60"}]
+)
+def test_real_time_and_markets_labelled_by_start_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    assert _load(monkeypatch, **changes).clock_speed >= 1
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"MP_SYMBOLS": "IBM,ibm"}, "MP_SYMBOLS: 'ibm' is not a symbol"),
@@ -44,6 +53,9 @@ def test_symbols_come_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"MP_VENDOR_ADDRESS": ""}, "MP_VENDOR_ADDRESS is missing"),
         ({"MP_SOURCE": "replay"}, "MP_REPLAY_FOLDER is missing"),
         ({"MP_SOURCE": "alphavantage"}, "MP_CLOCK_SPEED must be 1"),
+        ({"MP_CLOCK_MARKET_START": "2021-12-31T14:30:00Z"}, "MP_CLOCK_MARKET_START must be 2022-01-01 or later: "),
+        ({"MP_CLOCK_REAL_START": "2026-11-22T12:00:00Z"}, "MP_CLOCK_MARKET_START must be 2022-01-01 or later: "),
+        ({"MP_CLOCK_SPEED": "0.5"}, "MP_CLOCK_MARKET_START must be 2022-01-01 or later: "),
         ({"MP_SETTLE_SECONDS": "-1"}, "MP_SETTLE_SECONDS: "),
         ({"MP_KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "MP_KAFKA_BOOTSTRAP_SERVERS: "),
     ],

@@ -89,6 +89,30 @@ def test_passed_slots_are_counted_over_sessions() -> None:
     assert slots.passed(_at("2026-01-02 20:00:05"), _at("2026-01-05 04:10:05")) == 11
 
 
+@pytest.mark.parametrize(
+    ("last", "oldest", "traded"),
+    [
+        ("2026-01-05 10:00", "2026-01-05 10:01", False),
+        ("2026-01-05 10:00", "2026-01-05 10:02", True),
+        ("2026-01-05 10:00", "2026-01-05 09:00", False),
+        ("2026-01-02 19:59", "2026-01-05 04:00", False),
+        ("2026-01-02 19:58", "2026-01-05 04:00", True),
+        ("2026-01-02 19:59", "2026-01-05 04:01", True),
+        ("2026-01-02 19:59", "2026-01-06 04:00", True),
+    ],
+)
+def test_trading_between_two_bars(last: str, oldest: str, *, traded: bool) -> None:
+    assert _slots().traded_between(_at(last), _at(oldest)) is traded
+
+
+def test_trading_between_two_days_knows_weekends_and_clock_changes() -> None:
+    slots = _slots(daily=True)
+    assert not slots.traded_between(_at("2026-03-06"), _at("2026-03-09"))
+    assert slots.traded_between(_at("2026-03-05"), _at("2026-03-09"))
+    assert not slots.traded_between(_at("2026-10-30"), _at("2026-11-02"))
+    assert slots.traded_between(_at("2026-10-30"), _at("2026-11-03"))
+
+
 def test_beyond_the_calendar_there_is_no_guess() -> None:
     with pytest.raises(CalendarError, match="a restart reads it anew"):
         _slots().following(SESSIONS.days[-1].late_close + timedelta(days=2))

@@ -126,7 +126,9 @@ def test_each_plan_offers_what_it_is_entitled_to(addresses: dict[Plan, str]) -> 
         daily,
         Cadence.AFTER_CLOSE,
     )
+    assert not free.offer(SYMBOLS, Interval.ONE_MINUTE).long_answers
     delayed = _vendor(addresses[Plan.DELAYED], Plan.DELAYED)
+    assert delayed.offer(SYMBOLS, Interval.DAILY).long_answers
     assert delayed.limits() == Limits(per_minute=75)
     assert delayed.offer(SYMBOLS, Interval.ONE_MINUTE).lag == timedelta(minutes=15)
     newest = delayed.fetch(delayed.offer(SYMBOLS, Interval.ONE_MINUTE).requests[0]).series.rows[0].bar_time

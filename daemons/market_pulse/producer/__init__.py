@@ -66,6 +66,7 @@ def build(settings: ProducerSettings, memory: Store, notifier: notify.Notifier, 
         outbox=outbox,
         maker=BarMaker(source.name, sessions, settle, offer.lag),
         clock=clock,
+        long_answers=offer.long_answers,
     )
     poller.remember()
     publisher = Publisher(outbox, settings.kafka_bootstrap_servers, settings.topic)

@@ -83,7 +83,7 @@ class Producer:
             return _PAUSE_WITH_BARS_WAITING_SECONDS
         now = self.clock.now()
         next_at = None if self.outbox.full else self.poller.next_at(now)
-        until_poll = _LONGEST_PAUSE_SECONDS if next_at is None else self.clock.real_seconds(next_at - now)
+        until_poll = _LONGEST_PAUSE_SECONDS if next_at is None else self.clock.real_seconds(now, next_at)
         longest = 1.0 if self.outbox.waiting else _LONGEST_PAUSE_SECONDS
         return max(0.0, min(until_poll, longest))
 

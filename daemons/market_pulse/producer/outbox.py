@@ -23,10 +23,14 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Poll:
-    """The last answer about one symbol and interval: when it was asked for, in market time, and its newest bar."""
+    """The last answer about one symbol and interval, in market time.
+
+    When it was asked for, its newest bar, and the `fetched_at` of its bars.
+    """
 
     asked_at: datetime
     last_bar: datetime
+    fetched_at: datetime
 
 
 class Outbox:
@@ -70,11 +74,12 @@ class Outbox:
                 "DELETE FROM seen WHERE symbol = ? AND interval = ? AND bar_time < ?", symbol, interval, oldest
             )
             self._store.execute(
-                "INSERT OR REPLACE INTO poll VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO poll VALUES (?, ?, ?, ?, ?)",
                 symbol,
                 interval,
                 asked_at.isoformat(),
                 max(bar.bar_time for bar in bars).isoformat(),
+                bars[0].fetched_at.isoformat(),
             )
         self._waiting += len(fresh)
         return len(fresh)
@@ -100,7 +105,7 @@ class Outbox:
 
     def last_poll(self, symbol: str, interval: str) -> Poll | None:
         """Return the last answer about a symbol that held bars."""
-        statement = "SELECT asked_at, last_bar FROM poll WHERE symbol = ? AND interval = ?"
+        statement = "SELECT asked_at, last_bar, fetched_at FROM poll WHERE symbol = ? AND interval = ?"
         row = self._store.execute(statement, symbol, interval).fetchone()
         return row and Poll(*map(datetime.fromisoformat, row))
 

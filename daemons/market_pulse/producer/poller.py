@@ -21,6 +21,7 @@ _SHORT_ANSWER_REACH = SHORT_ANSWER_ROWS * 4 // 5
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 300.0
+_TICK = timedelta(microseconds=1)
 _UNKNOWN_PAUSE = timedelta(days=1)
 _GRAVE = frozenset({Refusal.BAD_KEY, Refusal.NOT_ENTITLED})
 
@@ -53,7 +54,9 @@ class Poller:
     outbox: Outbox
     maker: BarMaker
     clock: Clock
+    long_answers: bool
     last_bars: dict[str, datetime] = field(default_factory=dict)
+    _too_short: set[Request] = field(default_factory=set)
     _troubles: dict[Request, _Trouble] = field(default_factory=dict)
     _unusable: dict[Request, int] = field(default_factory=dict)
 
@@ -100,9 +103,11 @@ class Poller:
         return due and max(due, self.budget.allowed_at(now))
 
     def _reaching(self, request: Request, now: datetime) -> Request:
-        """Return the request in the length that reaches back to the last answer."""
+        """Return the request in the length that should reach back to the last answer."""
         last = self.agenda.answered.get(request)
-        if self.agenda.slots is None or last is None or last > now:
+        if request in self._too_short:
+            return replace(request, full=True)
+        if self.agenda.slots is None or last is None or last > now or not self.long_answers:
             return request
         return replace(request, full=self.agenda.slots.passed(last, now) > _SHORT_ANSWER_REACH)
 
@@ -110,18 +115,33 @@ class Poller:
         if self._troubles.pop(request, None) and not self._troubles:
             log.event(_log, logging.INFO, "vendor answers again", symbol=request.symbol)
         self._complain(request, answer)
+        result.answers += 1
         if self.agenda.slots is None:
             bars = self.maker.bars(answer, _EVER)
             result.fresh += self.outbox.add_again(bars)
             self.agenda.answer(request, self.clock.now())
         else:
+            poll = self.outbox.last_poll(request.symbol, request.interval.value)
+            if poll:
+                # Revisions are ordered by it: told under a clock that was ahead, wrong values would stay for good.
+                answer = replace(answer, fetched_at=max(answer.fetched_at, poll.fetched_at + _TICK))
+            # A last bar of the future was told before a market's clock was set back.
+            last = poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
+            oldest = min((row.bar_time for row in answer.series.rows), default=answer.asked_at)
+            if last and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
+                if self.long_answers and not answer.request.full:
+                    # Stays open, and nothing of it is kept: with its bars the outbox would forget what is missing.
+                    self._too_short.add(request)
+                    return
+                edges = {"from": last + request.interval.length, "to": oldest}
+                told = {name: f"{edge:%Y-%m-%dT%H:%MZ}" for name, edge in edges.items()}
+                log.event(_log, logging.WARNING, "gap", symbol=request.symbol, **told)
             # A long answer also tells the month before, which earlier answers told already.
-            reach = SHORT_ANSWER_ROWS * request.interval.length
-            last = self.agenda.answered.get(request)
+            reach = (SHORT_ANSWER_ROWS - 1) * request.interval.length
             bars = self.maker.bars(answer, last - reach if answer.request.full and last else _EVER)
             result.fresh += self.outbox.add(bars, answer.asked_at)
+            self._too_short.discard(request)
             self.agenda.answer(request, answer.asked_at)
-        result.answers += 1
         if bars:
             newest = max(bar.bar_time for bar in bars)
             self.last_bars[request.symbol] = newest
@@ -149,8 +169,7 @@ class Poller:
             if error.refusal in _GRAVE:
                 pause = _LONGEST_PAUSE_SECONDS
             # The pause is of real seconds: a simulated market runs on, the network does not run faster.
-            market_seconds = pause / self.clock.real_seconds(timedelta(seconds=1))
-            self.agenda.postpone(request, now + timedelta(seconds=market_seconds))
+            self.agenda.postpone(request, self.clock.after(now, pause))
 
     def _complain(self, request: Request, answer: Answer) -> None:
         unusable = answer.series.unusable

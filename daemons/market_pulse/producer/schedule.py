@@ -58,6 +58,13 @@ class Slots:
                 break
         return count
 
+    def traded_between(self, last: datetime, oldest: datetime) -> bool:
+        """Return whether the market traded after the bar that begins at `last` and before the one at `oldest`."""
+        end = last + self._length
+        windows = (session.window(extended=self._extended) for session in self._sessions.started(oldest))
+        start, past = next(((start, past) for start, past in windows if start < oldest), (oldest, oldest))
+        return max(start, end) < min(past, oldest)
+
     def opens_at(self, now: datetime) -> datetime | None:
         """Return when trading next begins, or None while the market trades or a slot of today is still to come.
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from market_pulse.errors import StateError
 
 NAME = "producer.sqlite3"
-_VERSION = 1
-_SCHEMA = """
+_FIRST_SCHEMA = """
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     symbol TEXT NOT NULL,
@@ -38,6 +37,13 @@ CREATE TABLE day (
     spent INTEGER NOT NULL -- 1 once the vendor has said so
 ) WITHOUT ROWID;
 """
+# One script per release of the tables; a file of an earlier release gets those that it has not seen.
+_SCRIPTS = (
+    _FIRST_SCHEMA,
+    # Market time, ISO 8601: what the bars of the last answer carry.
+    "ALTER TABLE poll ADD COLUMN fetched_at TEXT NOT NULL DEFAULT '1970-01-01T00:00:00+00:00';",
+)
+_VERSION = len(_SCRIPTS)
 
 
 class Store:
@@ -84,7 +90,8 @@ class Store:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        elif version != _VERSION:
+        if not 0 <= version <= _VERSION:
             raise StateError(f"{path} has version {version} of its tables; this release reads {_VERSION}")
+        if version < _VERSION:
+            missing = " ".join(_SCRIPTS[version:])
+            self._connection.executescript(f"BEGIN; {missing} PRAGMA user_version = {_VERSION}; COMMIT;")

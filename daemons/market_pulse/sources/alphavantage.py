@@ -49,7 +49,7 @@ class AlphaVantage:
         """Return intraday bars for a paid plan, and for a free one what it has instead: daily bars after the close."""
         if self._account.plan is Plan.FREE or interval is Interval.DAILY:
             requests = tuple(Request(Function.DAILY, symbol, Interval.DAILY) for symbol in symbols)
-            return Offer(requests, Cadence.AFTER_CLOSE)
+            return Offer(requests, Cadence.AFTER_CLOSE, long_answers=self._account.plan is not Plan.FREE)
         requests = tuple(Request(Function.INTRADAY, symbol, interval) for symbol in symbols)
         return Offer(requests, Cadence.EVERY_BAR, _DELAY if self._account.plan is Plan.DELAYED else timedelta(0))
 

@@ -13,11 +13,18 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from market_pulse.contract import Interval
-from market_pulse.sources.base import DataType, Function, Refusal, RefusedError, Request, Row, Series
+from market_pulse.sources.base import (
+    LABELLED_BY_START_SINCE,
+    DataType,
+    Function,
+    Refusal,
+    RefusedError,
+    Request,
+    Row,
+    Series,
+)
 
 VENDOR_ZONE = ZoneInfo("America/New_York")
-# Answers recorded until 2021 label an intraday bar by its end, those since 2023 by its start.
-_LABELLED_BY_START_SINCE = datetime(2022, 1, 1, tzinfo=UTC)
 _FIELDS = ("open", "high", "low", "close", "volume")
 _QUOTE_NAMES = {"close": "price"}
 _QUOTE_DAYS = ("latest trading day", "latestDay")
@@ -145,7 +152,7 @@ def _quote(values: Mapping[str, Any], request: Request) -> Series:
 
 def _placer(request: Request, zone: ZoneInfo, fetched_at: datetime) -> Callable[[str], datetime]:
     daily = request.interval is Interval.DAILY
-    by_end = not daily and fetched_at < _LABELLED_BY_START_SINCE
+    by_end = not daily and fetched_at < LABELLED_BY_START_SINCE
     shift = request.interval.length if by_end else timedelta(0)
     return lambda label: _instant(label, zone, daily=daily) - shift
 

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from market_pulse.contract import Interval
@@ -11,6 +11,8 @@ from market_pulse.errors import VendorError
 
 # How many of the newest bars a short answer holds.
 SHORT_ANSWER_ROWS = 100
+# Answers recorded until 2021 label an intraday bar by its end, those since 2023 by its start.
+LABELLED_BY_START_SINCE = datetime(2022, 1, 1, tzinfo=UTC)
 
 
 class Function(enum.StrEnum):
@@ -112,11 +114,15 @@ class Cadence(enum.Enum):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source serves under its plan: which questions, when, and by how much its data lag behind the market."""
+    """What a source serves under its plan: which questions, when, and by how much its data lag behind the market.
+
+    `long_answers` tells whether a request may be sent with `full`.
+    """
 
     requests: Sequence[Request]
     cadence: Cadence
     lag: timedelta = timedelta(0)
+    long_answers: bool = True
 
 
 class Source(Protocol):

@@ -9,6 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -18,9 +20,11 @@ from requests.adapters import HTTPAdapter
 
 _CHUNK_BYTES = 65_536
 _OK = 200
+# A resolver that does not answer holds a thread for less than a minute.
+_MAX_ABANDONED = 8
 
-# Its debug lines hold the request line.
-logging.getLogger("urllib3").setLevel(logging.INFO)
+# Its lines, warnings among them, hold the address; what an operator needs of it our own events say.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class HttpError(Exception):
@@ -35,13 +39,8 @@ class HttpClient:
         self._address = address.rstrip("/")
         self._deadline = deadline_seconds
         self._max_bytes = max_bytes
-        self._session = requests.Session()
-        # Neither proxies nor credentials are taken from what happens to be in the environment.
-        self._session.trust_env = False
-        self._response: requests.Response | None = None
-        self._adapter = _AbortableAdapter()
-        self._session.mount("https://", self._adapter)
-        self._session.mount("http://", self._adapter)
+        self._session = _AbortableSession()
+        self._abandoned: list[threading.Thread] = []
 
     def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """Return the body of the answer.
@@ -49,42 +48,47 @@ class HttpClient:
         Raises:
             HttpError: refused, timed out, too large, compressed, or with another status than 200.
         """
-        late = threading.Event()
-        # A per-read timeout is no deadline: a server that sends a byte a second would hold us for hours.
-        timer = threading.Timer(self._deadline, self._abort, args=(late,))
-        timer.daemon = True
-        timer.start()
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        if len(self._abandoned) >= _MAX_ABANDONED:
+            raise HttpError(f"{len(self._abandoned)} requests before still wait, most likely for the address of a name")
         started = time.monotonic()
+        outcome: Future[bytes] = Future()
+        # A per-read timeout is no deadline, for a server may send a byte a second; and nothing ends a resolver's wait.
+        thread = threading.Thread(target=self._work, args=(outcome, self._session, path, query), daemon=True)
+        thread.start()
+        if not wait([outcome], self._deadline).done:
+            self._abandoned.append(thread)
+            self._session.abort()
+            self._session = _AbortableSession()
+            raise HttpError(f"no whole answer within {self._deadline:g} s")
         try:
-            body = self._get(path, query)
-            if late.is_set():
-                # Cut off, an answer without a length looks like one that has ended.
-                raise HttpError(self._too_late())
+            return outcome.result()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            if late.is_set():
-                raise HttpError(self._too_late()) from None
-            elapsed = time.monotonic() - started
-            raise HttpError(f"{_cause(error)} after {elapsed:.1f} s") from None
-        else:
-            return body
-        finally:
-            timer.cancel()
-            self._response = None
+            raise HttpError(f"{_cause(error)} after {time.monotonic() - started:.1f} s") from None
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        response = self._session.get(
+    def _work(self, outcome: Future[bytes], session: "_AbortableSession", path: str, query: Mapping[str, str]) -> None:
+        try:
+            outcome.set_result(self._get(session, path, query))
+        except Exception as error:  # noqa: BLE001 - it is raised again where the outcome is awaited
+            outcome.set_exception(error)
+        if session.aborted:
+            session.close()
+
+    def _get(self, session: "_AbortableSession", path: str, query: Mapping[str, str]) -> bytes:
+        response = session.get(
             self._address + path,
             params=dict(query),
             headers={"Accept-Encoding": "identity"},
             allow_redirects=False,
             stream=True,
-            timeout=self._deadline,
+            # Only for the thread's own end: the deadline is kept by who waits for it.
+            timeout=2 * self._deadline,
         )
-        self._response = response
+        session.response = response
         with response:
             if response.status_code != _OK:
                 raise HttpError(f"HTTP status {response.status_code}")
@@ -97,14 +101,26 @@ class HttpClient:
                     raise HttpError(f"the answer is larger than {self._max_bytes} bytes")
             return bytes(body)
 
-    def _too_late(self) -> str:
-        return f"no whole answer within {self._deadline:g} s"
 
-    def _abort(self, late: threading.Event) -> None:
-        late.set()
+class _AbortableSession(requests.Session):
+    """A session that another thread can end, whatever its own is waiting for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Neither proxies nor credentials are taken from what happens to be in the environment.
+        self.trust_env = False
+        self.aborted = False
+        self.response: requests.Response | None = None
+        self._adapter = _AbortableAdapter()
+        self.mount("https://", self._adapter)
+        self.mount("http://", self._adapter)
+
+    def abort(self) -> None:
+        """Cut every connection."""
+        self.aborted = True
         self._adapter.abort()
         # A connection that ends with its answer has handed its socket over to the response.
-        response = self._response
+        response = self.response
         if response is not None:
             with contextlib.suppress(OSError, RuntimeError, ValueError):
                 response.raw.shutdown()
@@ -115,6 +131,7 @@ class _AbortableAdapter(HTTPAdapter):
 
     def __init__(self) -> None:
         self._connections: WeakSet[Any] = WeakSet()
+        self._aborted = False
         super().__init__(max_retries=0)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -124,19 +141,27 @@ class _AbortableAdapter(HTTPAdapter):
         return pool
 
     def abort(self) -> None:
-        """Cut every connection, whatever its thread is waiting for."""
+        """Cut every connection, whatever its thread is waiting for; what still connects will not ask."""
+        self._aborted = True
         for connection in list(self._connections):
             if connection.sock is not None:
                 with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
 
-    def _remembering(self, connect: Any) -> Any:
+    def _remembering(self, make: Any) -> Any:
         def remembered(*args: Any, **kwargs: Any) -> Any:
-            connection = connect(*args, **kwargs)
+            connection = make(*args, **kwargs)
+            connection.connect = partial(self._connect, connection, connection.connect)
             self._connections.add(connection)
             return connection
 
         return remembered
+
+    def _connect(self, connection: Any, connect: Any) -> None:
+        connect()
+        if self._aborted:
+            connection.close()
+            raise ConnectionAbortedError
 
 
 def _cause(error: BaseException) -> str:
