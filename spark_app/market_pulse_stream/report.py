@@ -73,7 +73,7 @@ class Report(StreamingQueryListener):
             )
 
     def write_if_alive(self) -> None:
-        """Write the progress file, unless the query has not spoken yet or fell silent: then its age or absence tells."""
+        """Write the progress file, unless the query has not spoken yet or fell silent: its absence or age tells."""
         with self._lock:
             if self._heard_at is None:
                 return
@@ -84,7 +84,7 @@ class Report(StreamingQueryListener):
             facts = msgspec.structs.replace(self._facts, at=datetime.now(UTC), behind=behind)
         progress.write(self._path, msgspec.to_builtins(facts))
 
-    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: ARG002, N802 - Spark's names
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's names
         """Hear that the query was started, which says nothing of topic and executors: they were not reached yet."""
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: ARG002, N802 - Spark's names
