@@ -64,7 +64,7 @@ class ConsumerProgress(msgspec.Struct, frozen=True, kw_only=True):
     batch_rows: int
     rows_total: int
     last_batch_at: datetime | None
-    behind: int | None
+    behind: int
 
 
 @dataclass(frozen=True, kw_only=True)

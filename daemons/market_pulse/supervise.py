@@ -97,21 +97,18 @@ async def _look(probe: Probe) -> Verdict:
     loop = asyncio.get_running_loop()
     verdict: asyncio.Future[Verdict] = loop.create_future()
 
-    def settle(seen: Verdict | None, error: BaseException | None) -> None:
-        if verdict.cancelled():
-            return
-        if error is None and seen is not None:
+    def settle(seen: Verdict) -> None:
+        if not verdict.cancelled():
             verdict.set_result(seen)
-        else:
-            verdict.set_exception(error or RuntimeError("a probe returned nothing"))
 
     def run() -> None:
         try:
-            outcome: tuple[Verdict | None, BaseException | None] = probe(), None
-        except BaseException as error:  # noqa: BLE001 - raised again in the loop
-            outcome = None, error
+            seen = probe()
+        except Exception as error:  # noqa: BLE001 - a fault of the probe must not end a program that may be healthy
+            sentence = f"the probe failed: {type(error).__name__}: {' '.join(str(error).split())}"
+            seen = Verdict(healthy=False, sentence=sentence)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(settle, seen)
 
     threading.Thread(target=run, name="probe", daemon=True).start()
     return await verdict

@@ -40,7 +40,7 @@ class Report(StreamingQueryListener):
         self._lock = threading.Lock()
         self._accounts: dict[int, Sequence[Account]] = {}
         self._batch_running = False
-        self._heard_at = monotonic()
+        self._heard_at: float | None = None
         self._facts = ConsumerProgress(
             at=datetime.now(UTC),
             state="running",
@@ -48,7 +48,7 @@ class Report(StreamingQueryListener):
             batch_rows=0,
             rows_total=0,
             last_batch_at=None,
-            behind=None,
+            behind=0,
         )
 
     def batch_begins(self) -> None:
@@ -73,19 +73,19 @@ class Report(StreamingQueryListener):
             )
 
     def write_if_alive(self) -> None:
-        """Write the progress file, unless the query has been silent: then its old age tells."""
+        """Write the progress file, unless the query has not spoken yet or fell silent: its absence or age tells."""
         with self._lock:
+            if self._heard_at is None:
+                return
             if not self._batch_running and monotonic() - self._heard_at > _SILENCE_SECONDS:
                 return
-            behind = self._facts.behind
             # What is being stored still waits, so a batch that never ends is seen as one.
-            told = max(behind or 0, 1) if self._batch_running else behind
-            facts = msgspec.structs.replace(self._facts, at=datetime.now(UTC), behind=told)
+            behind = max(self._facts.behind, 1) if self._batch_running else self._facts.behind
+            facts = msgspec.structs.replace(self._facts, at=datetime.now(UTC), behind=behind)
         progress.write(self._path, msgspec.to_builtins(facts))
 
-    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: ARG002, N802 - Spark's names
-        """Hear that the query runs."""
-        self._hear(behind=None)
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's names
+        """Hear that the query was started, which says nothing of topic and executors: they were not reached yet."""
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: ARG002, N802 - Spark's names
         """Hear that nothing waits."""
@@ -103,7 +103,7 @@ class Report(StreamingQueryListener):
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
         """Hear the end, which the driver's loop sees by itself."""
 
-    def _hear(self, behind: int | None) -> None:
+    def _hear(self, behind: int) -> None:
         with self._lock:
             self._heard_at = monotonic()
             self._facts = msgspec.structs.replace(self._facts, behind=behind)

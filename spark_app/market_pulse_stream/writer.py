@@ -13,8 +13,8 @@ from market_pulse_stream.decode import Record
 from market_pulse_stream.postgresql import Database, is_transient
 from market_pulse_stream.sink import Account, Task, store
 
-# Below the time after which the consumer's health check calls a batch stuck.
-_RETRY_SECONDS = 60
+# Below the time after which the consumer's health check calls a batch stuck, the last attempt's length included.
+RETRY_SECONDS = 60
 _COUNTS = [field.name for field in dataclasses.fields(Account)]
 ACCOUNT_SCHEMA = ", ".join(f"{name} bigint" for name in _COUNTS)
 
@@ -51,7 +51,7 @@ class PartitionWriter:
     def _store_with_patience(self, task: Task, records: Sequence[Record]) -> Account:
         for attempt in Retrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_delay(_RETRY_SECONDS),
+            stop=stop_after_delay(RETRY_SECONDS),
             wait=wait_exponential_jitter(multiplier=0.2, max=5),
             reraise=True,
         ):

@@ -58,6 +58,23 @@ def test_a_broker_that_hangs_is_seen_and_a_broker_that_returns_is_too(tmp_path: 
         probe.close()
 
 
+# kafka-python leaves the sockets of a broker that does not answer to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_that_hangs_with_records_on_their_way_is_let_go_of(tmp_path: Path) -> None:
+    with kafka_broker(tmp_path) as broker:
+        probe = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+        assert probe().healthy
+        before = threading.active_count()
+        pid = _listener(broker.bootstrap_servers)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            probe._connections._producer.send("market-pulse-probe-1", b"on its way")  # type: ignore[union-attr]  # noqa: SLF001 - as a look leaves it
+            probe.close()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert threading.active_count() < before
+
+
 def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) -> None:
     with broker.admin() as admin:
         try:

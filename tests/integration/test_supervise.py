@@ -155,6 +155,27 @@ def test_a_probe_that_hangs_sends_no_watchdog_and_holds_up_nobody(
     assert unit.wait(10) == 143
 
 
+def test_a_probe_that_raises_is_a_verdict_and_ends_nobody(
+    supervise: Callable[..., subprocess.Popen[str]], manager: Manager, tmp_path: Path
+) -> None:
+    unit = supervise(sys.executable, "-c", DRIVER)
+    manager.hear(starts("WATCHDOG=1"))
+    (tmp_path / "silent").touch()
+    manager.hear(starts("STATUS=stuck"))
+    # Nothing that a driver does makes a directory of its report, so the probe does not expect it.
+    (tmp_path / "progress.json").unlink()
+    (tmp_path / "progress.json").mkdir()
+    manager.hear(starts("STATUS=the probe failed: IsADirectoryError: "))
+    (tmp_path / "progress.json").rmdir()
+    (tmp_path / "silent").unlink()
+    manager.hear(starts("WATCHDOG=1"))
+    assert unit.poll() is None
+    unit.send_signal(signal.SIGTERM)
+    _, journal = unit.communicate(timeout=10)
+    assert journal.count("no progress: ") == 1
+    assert "Traceback" not in journal
+
+
 def test_the_program_does_not_see_the_manager(
     supervise: Callable[..., subprocess.Popen[str]], manager: Manager, tmp_path: Path
 ) -> None:

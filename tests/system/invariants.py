@@ -2,9 +2,11 @@
 
 import csv
 import json
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from support.waiting import eventually
+from system.deployment import SYMBOLS
 from system.host import Host
 
 # Runs on the host, with the host's own key: the test process never sees it.
@@ -22,6 +24,10 @@ select symbol, to_char(bar_time at time zone 'America/New_York', 'YYYY-MM-DD HH2
   open, high, low, close, volume
 from market.bar where interval = '1min' and is_final order by symbol, bar_time
 """
+
+_MINUTE_FORM = "%Y-%m-%d %H:%M:%S"
+# What a bar needs at most, in market time, to end, to be fetched and to be stored as final.
+_UNDER_WAY = timedelta(minutes=3)
 
 Bars = dict[tuple[str, str], tuple[Decimal, ...]]
 
@@ -44,17 +50,31 @@ def served_bars(host: Host, symbols: list[str], url: str = "http://127.0.0.1:809
 
 
 def assert_nothing_lost_or_doubled(host: Host) -> None:
-    """Compare the database with what the simulator served, minute by minute, and the ledger with the topic."""
-    stored = stored_bars(host)
-    assert stored, "no final bar is stored"
-    for symbol in sorted({symbol for symbol, _ in stored}):
-        minutes = sorted(minute for owner, minute in stored if owner == symbol)
-        served = {key: bar for key, bar in served_bars(host, [symbol]).items() if minutes[0] <= key[1] <= minutes[-1]}
-        lost = sorted(served.keys() - stored.keys())
-        assert not lost, f"{len(lost)} bars of {symbol} were served and are not stored: {lost[:5]}"
-        wrong = [key for key, bar in served.items() if stored[key] != bar]
-        assert not wrong, f"bars stored with other values than served: {[(k, stored[k], served[k]) for k in wrong[:3]]}"
+    """Compare the database with what the simulator serves of every symbol, and the ledger with the topic.
+
+    The comparison ends shortly before the simulator's newest minute, and is repeated until what is under way is stored.
+    """
+    served = served_bars(host, SYMBOLS)
+    newest = max(minute for _, minute in served)
+    horizon = format(datetime.strptime(newest, _MINUTE_FORM) - _UNDER_WAY, _MINUTE_FORM)  # noqa: DTZ007 - exchange time on both sides
+    complete = {key: bar for key, bar in served.items() if key[1] <= horizon}
+    eventually(lambda: _all_is_stored(host, complete, newest[:10]), within=60, what=f"all up to {horizon} is stored")
     assert_ledger_adds_up(host)
+
+
+def _all_is_stored(host: Host, complete: Bars, today: str) -> bool:
+    """Require all bars since the day's first stored minute of any symbol, and since each symbol's own first one."""
+    stored = {key: bar for key, bar in stored_bars(host).items() if key[0] in SYMBOLS}
+    first_today = min((minute for _, minute in stored if minute >= today), default=None)
+    assert first_today, f"no final bar of {today} is stored"
+    for symbol in SYMBOLS:
+        first = min([first_today, *(minute for owner, minute in stored if owner == symbol)])
+        due = {key: bar for key, bar in complete.items() if key[0] == symbol and key[1] >= first}
+        lost = sorted(due.keys() - stored.keys())
+        assert not lost, f"{len(lost)} bars of {symbol} were served and are not stored as final: {lost[:5]}"
+        wrong = [key for key, bar in due.items() if stored[key] != bar]
+        assert not wrong, f"bars stored with other values than served: {[(k, stored[k], due[k]) for k in wrong[:3]]}"
+    return True
 
 
 def assert_ledger_adds_up(host: Host) -> None:
@@ -65,20 +85,32 @@ def assert_ledger_adds_up(host: Host) -> None:
     ), "a batch does not add up"
     holes = host.sql(
         "select topic_id, partition, from_offset, expected from (select *, lag(until_offset) over "
-        "(partition by topic_id, partition order by from_offset) as expected from market.batch) as b "
+        "(partition by topic_id, partition, log_epoch order by from_offset) as expected from market.batch) as b "
         "where expected is not null and from_offset <> expected"
     )
     assert holes == [], f"the ledger has a hole or an overlap: {holes}"
     ahead = host.sql(
         "select p.topic_id, p.partition, p.next_offset, max(b.until_offset) from market.stream_position as p "
-        "join market.batch as b using (topic_id, partition) "
+        "join market.batch as b using (topic_id, partition, log_epoch) "
         "group by 1, 2, 3 having p.next_offset <> max(b.until_offset)"
     )
     assert ahead == [], f"a stored position is not where the ledger ends: {ahead}"
 
 
 def await_progress(host: Host, *, within: float) -> None:
-    """Wait until a bar is stored that was not there before."""
-    newest = "select coalesce(max(bar_time), '-infinity') from market.bar where interval = '1min'"
-    before = host.sql(newest)
-    eventually(lambda: host.sql(newest) != before, within=within, what="a newer bar is stored", every=1)
+    """Wait until a newer bar of every symbol is stored."""
+    before = _newest_bars(host)
+
+    def all_went_on() -> bool:
+        now = _newest_bars(host)
+        standing = [symbol for symbol in SYMBOLS if now.get(symbol, "") <= before.get(symbol, "")]
+        assert not standing, f"no newer bar of {', '.join(standing)}"
+        return True
+
+    eventually(all_went_on, within=within, what="a newer bar of every symbol is stored", every=1)
+
+
+def _newest_bars(host: Host) -> dict[str, str]:
+    form = "YYYY-MM-DD HH24:MI:SS"
+    query = f"select symbol, to_char(max(bar_time), '{form}') from market.bar where interval = '1min' group by symbol"
+    return {symbol: bar_time for symbol, bar_time in host.sql(query)}

@@ -23,11 +23,11 @@ class Driver:
         self.now = 0.0
         self.probe = ConsumerProbe(path, lambda: self.now)
 
-    def report(self, batch_id: int, behind: int | None) -> None:
+    def report(self, batch_id: int, behind: int) -> None:
         at = f"2026-05-15T13:30:00.{int(self.now):06d}Z"
         progress.write(self.path, {**REPORT, "at": at, "batch_id": batch_id, "behind": behind})
 
-    def after(self, seconds: float, *, batch_id: int, behind: int | None) -> Verdict:
+    def after(self, seconds: float, *, batch_id: int, behind: int) -> Verdict:
         self.now += seconds
         self.report(batch_id, behind)
         return self.probe()

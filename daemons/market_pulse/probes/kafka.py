@@ -4,6 +4,7 @@ The record goes to a topic of the broker's own, one partition with its only repl
 answer is about this broker and no other.
 """
 
+import contextlib
 import logging
 import socket
 import time
@@ -57,10 +58,11 @@ class KafkaProbe:
             return Verdict(healthy=False, sentence=f"no round trip: {type(error).__name__}")
 
     def close(self) -> None:
-        """Drop the connections."""
-        if self._connections is not None:
-            self._connections.close()
-            self._connections = None
+        """Drop the connections, whatever their end says."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            with contextlib.suppress(KafkaError, OSError):
+                connections.close()
 
 
 class _Connections:
@@ -75,7 +77,7 @@ class _Connections:
             self._producer = KafkaProducer(
                 acks="all", retries=0, max_block_ms=_TIMEOUT_MS, delivery_timeout_ms=2 * _TIMEOUT_MS, **common
             )
-            stack.callback(self._producer.close, timeout=1)
+            stack.callback(_close, self._producer)
             self._consumer = KafkaConsumer(enable_auto_commit=False, fetch_max_wait_ms=100, **common)
             stack.callback(self._consumer.close)
             self._consumer.assign([partition])
@@ -109,6 +111,15 @@ class _Connections:
                 )
             except TopicAlreadyExistsError:
                 return
+
+
+def _close(producer: KafkaProducer) -> None:
+    try:
+        producer.close(timeout=1)
+    except KafkaError:
+        # close() gives up when its flush does, and leaves its thread running: end that first.
+        producer._sender.force_close()  # noqa: SLF001 - the client has no other way
+        producer.close(timeout=1)
 
 
 def probe() -> KafkaProbe:

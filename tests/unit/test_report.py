@@ -1,0 +1,54 @@
+"""The driver's report, told by the calls that Spark and the batches make."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from pyspark.sql.streaming.listener import QueryIdleEvent, QueryStartedEvent
+
+from market_pulse import progress
+from market_pulse_stream.report import Report
+from market_pulse_stream.sink import Account
+
+_QUERY: tuple[UUID, UUID] = (uuid4(), uuid4())
+_STARTED = QueryStartedEvent(*_QUERY, "market-pulse", "2026-05-15T13:30:00.000Z", {})
+
+
+def test_a_query_that_has_only_been_started_is_not_reported(tmp_path: Path) -> None:
+    path = tmp_path / progress.NAME
+    report = Report(path)
+    report.write_if_alive()
+    report.onQueryStarted(_STARTED)
+    report.write_if_alive()
+    report.batch_begins()
+    report.write_if_alive()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        lambda report: report.onQueryIdle(QueryIdleEvent(*_QUERY, "2026-05-15T13:30:01.000Z")),
+        lambda report: report.batch_ends(0, [Account(0, 0, 3, received=3, stored=3)]),
+    ],
+    ids=["idle", "batch"],
+)
+def test_the_first_word_of_the_query_is_reported(tmp_path: Path, word: Callable[[Report], None]) -> None:
+    path = tmp_path / progress.NAME
+    report = Report(path)
+    report.onQueryStarted(_STARTED)
+    word(report)
+    report.write_if_alive()
+    told = progress.read(path)
+    assert told is not None
+    assert told["behind"] == 0
+
+
+def test_a_batch_that_is_being_stored_still_waits(tmp_path: Path) -> None:
+    path = tmp_path / progress.NAME
+    report = Report(path)
+    report.batch_ends(0, [])
+    report.batch_begins()
+    report.write_if_alive()
+    assert (progress.read(path) or {})["behind"] == 1
