@@ -2,7 +2,9 @@
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
-LAB := $(BIN)/ansible-playbook -i ansible/inventories/lab
+# Ansible asks for sudo's password where there is one; a password that sudo remembers for this terminal is none to Ansible.
+BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -k -n true 2>/dev/null || echo --ask-become-pass)
+LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
 .PHONY: help up down test check lint lock artifacts bootstrap
 

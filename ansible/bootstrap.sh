@@ -7,6 +7,7 @@ PACKAGES="
 ca-certificates
 debian-archive-keyring
 default-jre-headless
+git
 iproute2
 maven
 mmdebstrap
@@ -25,6 +26,11 @@ cache=${MARKET_PULSE_CACHE:-$HOME/.cache/market-pulse}
 venv=$here/.venv
 lock=$here/ansible/artifacts/requirements-dev.lock
 stamp=$venv/.stamp
+pyspark=$(sed -n 's/^pyspark==\([^ ]*\).*/\1/p' "$lock")
+wheel=$cache/wheels/pyspark-$pyspark-py2.py3-none-any.whl
+# While Debian's postgresql is installed here: the tests start their own, and a cluster that nobody asked for would hold
+# port 5432 of this machine.
+no_cluster=/etc/postgresql-common/createcluster.d/market-pulse.conf
 
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
@@ -39,13 +45,15 @@ install_packages() {
     [ -n "$missing" ] || return 0
     say "installing Debian packages:$missing"
     case "$missing " in *" postgresql "*)
-        # The tests start their own PostgreSQL; a cluster that nobody asked for would hold port 5432 of this machine.
-        as_root mkdir -p /etc/postgresql-common/createcluster.d
-        echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/market-pulse.conf >/dev/null
+        trap 'as_root rm -f $no_cluster' EXIT
+        as_root mkdir -p "${no_cluster%/*}"
+        echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
     esac
     as_root apt-get -q update
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install $missing
+    as_root rm -f "$no_cluster"
+    trap - EXIT
 }
 
 find_python() {
@@ -62,7 +70,8 @@ locked() {
 
 install_venv() {
     want=$(cat "$lock" "$0" | sha256sum | cut -c1-64)-$here
-    [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
+    # The stamp tells of the lock alone: the system's Python may have gone, and so may the cache, or it is another one.
+    [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || [ ! -e "$wheel" ] || ! "$venv/bin/python" --version >/dev/null 2>&1 || return 0
     find_python
     say "making .venv with $("$python" --version)"
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
@@ -80,17 +89,15 @@ install_venv() {
 
 # PyPI has pyspark as a source archive of 450 MB; the wheel made of it is what the hosts unpack as Spark, so it is kept.
 install_pyspark() {
-    version=$(sed -n 's/^pyspark==\([^ ]*\).*/\1/p' "$lock")
-    wheel=$cache/wheels/pyspark-$version-py2.py3-none-any.whl
     if [ ! -e "$wheel" ]; then
-        say "downloading pyspark $version (450 MB) and building its wheel, once"
+        say "downloading pyspark $pyspark (450 MB) and building its wheel, once"
         SOURCE_DATE_EPOCH=315532800 "$venv/bin/pip" wheel -q --disable-pip-version-check --no-cache-dir --no-deps \
             --no-build-isolation --use-pep517 --require-hashes -r "$work/pyspark.txt" -w "$work/wheels"
         mkdir -p "$cache/wheels"
         mv "$work/wheels/${wheel##*/}" "$wheel.part"
         mv "$wheel.part" "$wheel"
     fi
-    say "installing pyspark $version"
+    say "installing pyspark $pyspark"
     "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-index "$wheel"
 }
 

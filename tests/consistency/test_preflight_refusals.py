@@ -1,9 +1,5 @@
 """Wrong inventories, written as YAML as an operator would, all refused by one run of the real playbook."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,21 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.repository import ROOT
+from market_pulse.producer.settings import SourceName
+from market_pulse.settings import Plan
+from support.preflight import ADDRESS, NO_FACTS, SECRET, SECRETS, refused
+from support.repository import ROOT, group_vars
 
-TIERS = yaml.safe_load((ROOT / "ansible/group_vars/all/pipeline.yml").read_text())["market_pulse_tiers"]
-# Facts as Ansible caches them.
-DEBIAN: dict[str, object] = {
-    "ansible_distribution": "Debian",
-    "ansible_distribution_major_version": "13",
-    "ansible_architecture": "x86_64",
-    "ansible_service_mgr": "systemd",
-    "_ansible_facts_gathered": True,
-}
-SECRETS = ("vendor_api_key", "postgresql_writer_password", "postgresql_bi_reader_password")
-SECRETS += ("postgresql_monitor_password", "spark_secret")
-
-SECRET = "do-not-tell"
+PIPELINE = group_vars("pipeline")
+TIERS = PIPELINE["market_pulse_tiers"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +25,14 @@ class Case:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-PORTS = "market_pulse_ports: {{postgresql: 5432, kafka: {}, spark_worker: 7078, spark_master_ui: {}}}"
+def ports(**changed: object) -> str:
+    return yaml.safe_dump({"market_pulse_ports": PIPELINE["market_pulse_ports"] | changed})
+
+
+def replay(folder: str) -> str:
+    return f"{{market_pulse_source: replay, producer_replay_folder: {folder}}}"
+
+
 CASES = {
     "good": Case("market_pulse_symbols: [AAPL, BRK.B, 'ON']"),
     "good-debian-12": Case("market_pulse_symbols: [IBM]", facts={"ansible_distribution_major_version": "12"}),
@@ -50,16 +45,24 @@ CASES = {
     "lower-case": Case("market_pulse_symbols: [aapl]", ("item 1, is 'aapl'", "a ticker matches")),
     "formula": Case("market_pulse_symbols: [\"=cmd|' /C calc'!A0\"]", ("item 1", "a ticker matches")),
     "twice": Case("market_pulse_symbols: [IBM, AAPL, IBM]", ("market_pulse_symbols has IBM 2 times",)),
-    "port-text": Case(PORTS.format('"9092a"', 8080), ("market_pulse_ports.kafka is '9092a'", "1 to 65535")),
-    "port-zero": Case(PORTS.format(0, 8080), ("market_pulse_ports.kafka is 0",)),
-    "port-high": Case(PORTS.format(65536, 8080), ("market_pulse_ports.kafka is 65536",)),
+    "port-text": Case(ports(kafka="9092a"), ("market_pulse_ports.kafka is '9092a'", "1 to 65535")),
+    "port-zero": Case(ports(kafka=0), ("market_pulse_ports.kafka is 0",)),
+    "port-high": Case(ports(kafka=65536), ("market_pulse_ports.kafka is 65536",)),
     "port-twice": Case(
-        PORTS.format(8080, 8080), ("market_pulse_ports.kafka and market_pulse_ports.spark_master_ui are both 8080",)
+        ports(kafka=8080), ("market_pulse_ports.kafka and market_pulse_ports.spark_master_ui are both 8080",)
     ),
-    "no-secret": Case("no_secret: vault_market_pulse_spark_secret", ("market_pulse_spark_secret is missing", "vault")),
+    "port-lacking": Case("market_pulse_ports: {kafka: 9192}", ("market_pulse_ports lacks postgresql,", "give all of")),
+    "port-surplus": Case(ports(zookeeper=2181), ("market_pulse_ports has the unknown zookeeper:", "give all of")),
+    "no-secret": Case(
+        "no_secret: vault_market_pulse_postgresql_monitor_password",
+        ("market_pulse_postgresql_monitor_password is missing", "vault"),
+    ),
+    "number-secret": Case(
+        "vault_market_pulse_vendor_api_key: 86420864208642", ("vault_market_pulse_vendor_api_key is", "quote it")
+    ),
     "empty-secret": Case('vault_market_pulse_vendor_api_key: ""', ("market_pulse_vendor_api_key is missing or empty",)),
     "newline-secret": Case(
-        'vault_market_pulse_spark_secret: "do-not-tell\\n"', ("vault_market_pulse_spark_secret has white",)
+        'vault_market_pulse_vendor_api_key: "do-not-tell\\n"', ("vault_market_pulse_vendor_api_key has white",)
     ),
     "fast-real-market": Case(
         "{market_pulse_source: alphavantage, market_pulse_clock_speed: 60}", ("market_pulse_clock_speed is 60",)
@@ -70,11 +73,28 @@ CASES = {
     ),
     "free-intraday": Case("market_pulse_vendor_plan: free", ("market_pulse_interval is '1min'", "free plan")),
     "unknown-source": Case("market_pulse_source: bloomberg", ("market_pulse_source is 'bloomberg'", "alphavantage")),
-    "unknown-plan": Case("market_pulse_vendor_plan: gold", ("market_pulse_vendor_plan is 'gold'", "free, premium")),
+    "unknown-plan": Case(
+        "market_pulse_vendor_plan: gold", ("market_pulse_vendor_plan is 'gold'", "free, delayed, premium")
+    ),
+    "delayed": Case("market_pulse_vendor_plan: delayed"),
     "unknown-interval": Case("market_pulse_interval: 2min", ("market_pulse_interval is '2min'", "5min")),
     "typo": Case("market_pulse_symbol: [IBM]", ("market_pulse_symbol is not", "did you mean market_pulse_symbols?")),
     "everybody": Case("market_pulse_bi_networks: [0.0.0.0/0]", ("market_pulse_bi_networks", "everybody")),
     "host-bits": Case("market_pulse_bi_networks: [192.168.10.7/24]", ("market_pulse_bi_networks", "host bits set")),
+    "one-network": Case(
+        "market_pulse_bi_networks: 192.168.10.0/24", ("market_pulse_bi_networks is '192.168.10.0/24'", "must be a list")
+    ),
+    "number-network": Case("market_pulse_bi_networks: [167772160]", ("market_pulse_bi_networks has 167772160",)),
+    "other-address": Case("ansible_host: 203.0.113.1", ("ansible_host is '203.0.113.1'", ADDRESS)),
+    "other-account": Case("market_pulse_accounts: {writer: me}", ("market_pulse_accounts is not settable",)),
+    "other-path": Case("market_pulse_paths: {home: /srv}", ("market_pulse_paths is not settable",)),
+    "short-retention": Case("kafka_topic_retention_days: 3", ("kafka_topic_retention_days is 3", "at least 7")),
+    "text-retention": Case("kafka_topic_retention_days: '9'", ("kafka_topic_retention_days is '9'", "whole number")),
+    "no-disk": Case("kafka_topic_max_gibibytes: 0", ("kafka_topic_max_gibibytes is 0", "at least 1")),
+    "replay": Case(replay("/srv/answers")),
+    "replay-nothing": Case("market_pulse_source: replay", ("producer_replay_folder is None", "absolute path")),
+    "replay-relative": Case(replay("answers"), ("producer_replay_folder is 'answers'", "absolute path")),
+    "replay-hidden": Case(replay("/srv/../home/me"), ("producer_replay_folder is '/srv/../home/me'", "sandbox hides")),
     "debian-11": Case("", ("Debian 11", "Debian 12 or 13"), {"ansible_distribution_major_version": "11"}),
     "ubuntu": Case("", ("runs Ubuntu",), {"ansible_distribution": "Ubuntu"}),
     "arm": Case("", ("aarch64", "x86_64"), {"ansible_architecture": "aarch64"}),
@@ -85,41 +105,19 @@ CASES = {
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The playbook's answer to every case: the refusal, or nothing."""
-    directory = tmp_path_factory.mktemp("preflight")
-    (directory / "facts").mkdir()
     hosts = {}
     for name, case in CASES.items():
-        variables = {f"vault_market_pulse_{secret}": SECRET for secret in SECRETS} | (
-            yaml.safe_load(case.inventory) or {}
-        )
+        variables = {f"vault_{secret}": SECRET for secret in SECRETS} | (yaml.safe_load(case.inventory) or {})
         variables.pop(variables.get("no_secret"), None)
         if name != "no-symbols":
             variables.setdefault("market_pulse_symbols", ["IBM"])
         hosts[name] = variables
-        (directory / "facts" / f"s1_{name}").write_text(
-            json.dumps({"__payload__": json.dumps(DEBIAN | dict(case.facts))})
-        )
+    directory = tmp_path_factory.mktemp("preflight")
     groups = {tier: {"hosts": dict.fromkeys(hosts)} for tier in TIERS}
-    everywhere = {"ansible_connection": "local", "market_pulse_secrets_directory": str(directory / "none")}
-    inventory = {"all": {"hosts": hosts, "vars": everywhere, "children": groups}}
-    (directory / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    run = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", directory / "hosts.yml", ROOT / "ansible/site.yml"],
-        env=os.environ
-        | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),
-            "ANSIBLE_CACHE_PLUGIN": "jsonfile",
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(directory / "facts"),
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 2, run.stdout + run.stderr
-    plays = json.JSONDecoder().raw_decode(run.stdout, run.stdout.index("{"))[0]["plays"]
-    assert [play["play"]["name"] for play in plays] == ["Preflight"], "a refusal ends the run before any change"
-    (results,) = [task["hosts"] for task in plays[0]["tasks"] if task["task"]["name"].endswith("cannot work")]
+    everywhere = {"ansible_host": ADDRESS, "market_pulse_secrets_directory": str(directory / "none")}
+    inventory = {"hosts": hosts, "vars": everywhere, "children": groups}
+    tasks = refused(directory, inventory, {name: case.facts for name, case in CASES.items()})
+    results = tasks["preflight : Refuse what cannot work"]
     return {name: "\n".join(result["msg"]) if result.get("failed") else "" for name, result in results.items()}
 
 
@@ -132,3 +130,31 @@ def test_preflight(name: str, answers: dict[str, str]) -> None:
 
 def test_no_refusal_tells_a_secret(answers: dict[str, str]) -> None:
     assert SECRET not in "".join(answers.values())
+
+
+def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
+    names = ["a", "b"]
+    groups = {tier: ["a"] for tier in TIERS} | {"spark_worker": names, "kafka": names, "consumer": []}
+    everywhere: dict[str, object] = {f"vault_{secret}": SECRET for secret in SECRETS} | {
+        "ansible_host": ADDRESS,
+        "market_pulse_secrets_directory": str(tmp_path / "none"),
+        "market_pulse_source": "alphavantage",
+        "market_pulse_symbols": ["IBM"],
+    }
+    children = {tier: {"hosts": dict.fromkeys(hosts)} for tier, hosts in groups.items()}
+    inventory = {"hosts": dict.fromkeys(names), "vars": everywhere, "children": children}
+    tasks = refused(tmp_path, inventory, dict.fromkeys(names, NO_FACTS))
+    said = tasks["preflight : Refuse tiers with too few or too many hosts"]["a"]["msg"]
+    assert said == [
+        "the group kafka has a, b: it must have exactly one host",
+        "the group consumer has no host: the inventory must name one for it",
+        "the group simulator has a: with market_pulse_source alphavantage it must have none",
+    ]
+
+
+def test_the_choices_are_those_of_the_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "ansible/roles/preflight/filter_plugins")
+    import preflight  # noqa: PLC0415 - found by the line above
+
+    assert set(preflight.PLANS) == set(Plan)
+    assert set(preflight.SOURCES) == set(SourceName)

@@ -17,9 +17,10 @@ from market_pulse.producer.settings import ProducerSettings
 from market_pulse.settings import Settings
 from market_pulse.simulator.settings import SimulatorSettings
 from market_pulse_stream.settings import ConsumerSettings
-from support.repository import ANSIBLE, ROOT
+from support.repository import ANSIBLE, ROOT, group_vars
 
 SYSTEMD = ROOT / "systemd"
+PATHS = group_vars("pipeline")["market_pulse_paths"]
 UNITS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer"]
 # systemd-analyze's exposure, times ten, that a unit may have at most.
 EXPOSURE = {"kafka": 15, "spark-master": 16, "spark-worker": 16, "consumer": 16, "simulator": 13, "producer": 13}
@@ -98,9 +99,16 @@ def test_exposure_is_within_its_bound(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_reads_its_own_environment_file_and_directories(name: str) -> None:
-    assert unit_values(name, "EnvironmentFile") == [f"/etc/market-pulse/{name}.env"]
-    assert unit_values(name, "StateDirectory") == [f"market-pulse/{name}"]
+    assert unit_values(name, "EnvironmentFile") == [f"{PATHS['config']}/{name}.env"]
+    assert unit_values(name, "StateDirectory") == [f"{Path(PATHS['state']).name}/{name}"]
     assert unit_values(name, "RuntimeDirectory") == [f"market-pulse-{name}"]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_what_a_unit_names_is_where_the_roles_put_it(name: str) -> None:
+    named = [word for word in unit_values(name, "ExecStart") if word.startswith("/") and not word.startswith("/usr/")]
+    assert named
+    assert [word for word in named if not any(word.startswith(f"{path}/") for path in PATHS.values())] == []
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -124,7 +132,7 @@ def test_credentials_are_the_settings_secrets(name: str) -> None:
         # Its executors run the consumer's sink.
         expected = {"mp_postgresql_writer_password"}
     loaded = dict(value.split(":") for value in unit_values(name, "LoadCredential"))
-    assert loaded == {credential: f"/etc/market-pulse/credentials/{credential}" for credential in expected}
+    assert loaded == {credential: f"{PATHS['credentials']}/{credential}" for credential in expected}
 
 
 @pytest.mark.parametrize("name", ["kafka", "spark-master", "spark-worker", "consumer"])

@@ -83,9 +83,9 @@ def test_make_up_ends_with_the_first_bars_of_at_least_five_symbols(printed: str)
 def test_the_ways_in_that_it_prints_lead_in(newcomer: Newcomer, printed: str) -> None:
     ssh = next(line.strip() for line in printed.splitlines() if re.match(r" +ssh -F \S+ \S+$", line))
     assert "IBM" in newcomer.run(*ssh.split(), "market-pulse status")
-    vault = re.search(r"ansible-vault view .*?(?=\))", printed)
+    vault = re.search(r"\.venv/bin/ansible-vault view .*?(?=\))", printed)
     assert vault, printed[-3000:]
-    password = re.search(r"bi_reader_password: [\"']?([^\"'\n]+)", newcomer.run(*f".venv/bin/{vault.group()}".split()))
+    password = re.search(r"bi_reader_password: [\"']?([^\"'\n]+)", newcomer.run(*vault.group().split()))
     psql = re.search(r'psql "([^"]+)"', printed)
     assert password, "the vault holds no password of bi_reader"
     assert psql, printed[-3000:]

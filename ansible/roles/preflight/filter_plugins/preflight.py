@@ -5,6 +5,7 @@ Pure: variables and facts in, sentences out. The bar's contract is asked for wha
 
 import difflib
 import ipaddress
+import posixpath
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "daemons"))
 from market_pulse.contract import SYMBOL, Interval
 
 SOURCES = ("simulator", "alphavantage", "replay")
-PLANS = ("free", "premium")
+PLANS = ("free", "delayed", "premium")
+# Of the producer's host; its sandbox hides them from it.
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 _LAST_PORT = 65535
 
 Variables = Mapping[str, Any]
@@ -80,19 +83,27 @@ def clock_problems(variables: Variables) -> Iterator[str]:
         yield f"market_pulse_clock_market_start is {start!r}: it must be an instant such as 2026-01-05T14:30:00Z"
 
 
-def port_problems(ports: object, tiers: Iterable[str], all_tiers: Iterable[str]) -> Iterator[str]:
-    """Yield ports that are none, and ports that two services of one host would share."""
+def port_problems(
+    ports: object, services: Iterable[str], tiers: Iterable[str], all_tiers: Iterable[str]
+) -> Iterator[str]:
+    """Yield services without a port, ports that are none, and ports that two services of one host would share."""
     if not isinstance(ports, Mapping):
         yield f"market_pulse_ports is {ports!r}: it must be a dictionary of service and port"
         return
+    services = list(services)
+    lacking = [service for service in services if service not in ports]
+    surplus = [str(service) for service in ports if service not in services]
+    for what, names in (("lacks", lacking), ("has the unknown", surplus)):
+        if names:
+            yield f"market_pulse_ports {what} {', '.join(names)}: give all of {', '.join(services)}, and no other"
     for service, port in ports.items():
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= _LAST_PORT:
             yield f"market_pulse_ports.{service} is {port!r}: it must be a whole number from 1 to {_LAST_PORT}"
-    services: dict[object, list[str]] = {}
-    for service, port in ports.items():
-        if _tier_of(service, all_tiers) in tiers:
-            services.setdefault(port, []).append(f"market_pulse_ports.{service}")
-    for port, names in services.items():
+    listeners: dict[object, list[str]] = {}
+    for service in services:
+        if service in ports and _tier_of(service, all_tiers) in tiers:
+            listeners.setdefault(ports[service], []).append(f"market_pulse_ports.{service}")
+    for port, names in listeners.items():
         if len(names) > 1:
             yield f"{' and '.join(names)} are both {port!r}: on one host each must have a port of its own"
 
@@ -107,7 +118,9 @@ def _tier_of(service: str, tiers: Iterable[str]) -> str:
 def secret_problems(secrets: Mapping[str, object], vault: str) -> Iterator[str]:
     """Yield secrets that are missing or not usable; never their values."""
     for name, value in secrets.items():
-        if not isinstance(value, str) or not value:
+        if value not in (None, "") and not isinstance(value, str):
+            yield f"vault_{name} is a number or another value of YAML's own and not text: quote it in {vault}"
+        elif not value:
             yield (
                 f"{name} is missing or empty: the vault must give vault_{name} a value; the playbook secrets.yml makes "
                 f"a vault, and `ansible-vault edit {vault}` changes one"
@@ -116,18 +129,15 @@ def secret_problems(secrets: Mapping[str, object], vault: str) -> Iterator[str]:
             yield f"vault_{name} has white space around it or characters that cannot be printed: take them away"
 
 
-def group_problems(variables: Variables, groups: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield tiers that no host has."""
-    for tier in variables["market_pulse_tiers"]:
-        if not groups.get(tier) and (tier != "simulator" or variables["market_pulse_source"] == "simulator"):
-            yield f"the group {tier} has no host: the inventory must name one for it"
-
-
 def network_problems(networks: object) -> Iterator[str]:
     """Yield networks that are none, and those that are everybody."""
-    for network in networks if isinstance(networks, list) else [networks]:
+    if not isinstance(networks, list):
+        yield f"market_pulse_bi_networks is {networks!r}: it must be a list such as [192.168.10.0/24]; [] is nobody"
+        return
+    for network in networks:
         try:
-            everybody = ipaddress.ip_network(network).prefixlen == 0
+            # A number would be taken for an address.
+            everybody = ipaddress.ip_network(str(network)).prefixlen == 0
         except ValueError as error:
             yield f"market_pulse_bi_networks has {network!r} ({error}): it must list networks such as 192.168.10.0/24"
         else:
@@ -143,34 +153,59 @@ def name_problems(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
         yield f"{name} is not a variable of this project" + (f": did you mean {meant[0]}?" if meant else "")
 
 
-def system_problems(facts: Variables, releases: Iterable[str]) -> Iterator[str]:
-    """Yield what this project cannot run on."""
-    system = f"{facts['distribution']} {facts['distribution_major_version']}"
-    if facts["distribution"] != "Debian" or str(facts["distribution_major_version"]) not in releases:
-        yield f"the host runs {system}: it must run Debian {' or '.join(releases)}"
-    if facts["architecture"] != "x86_64":
-        yield f"the host is {facts['architecture']}: it must be x86_64"
-    if facts["service_mgr"] != "systemd":
-        yield f"process 1 of the host is {facts['service_mgr']}: it must be systemd"
+def fixed_problems(variables: Variables, project: Variables) -> Iterator[str]:
+    """Yield variables that more than Ansible knows by heart, where their values differ from the project's."""
+    for name in ("market_pulse_accounts", "market_pulse_paths", "market_pulse_tiers"):
+        if variables[name] != project[name]:
+            yield f"{name} is not settable: SQL, units and playbook say the same; take it out of the inventory"
+
+
+def topic_problems(variables: Variables) -> Iterator[str]:
+    """Yield sizes of the topic that would lose bars; what the inventory does not say is the role's."""
+    for name, least in (("kafka_topic_retention_days", 7), ("kafka_topic_max_gibibytes", 1)):
+        value = variables[name]
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            yield f"{name} is {value!r}: it must be a whole number of at least {least}"
+
+
+def replay_problems(variables: Variables) -> Iterator[str]:
+    """Yield a folder of recorded answers that the producer could not read."""
+    folder = variables["producer_replay_folder"]
+    if variables["market_pulse_source"] != "replay":
+        return
+    if not isinstance(folder, str) or not folder.startswith("/"):
+        yield (
+            f"producer_replay_folder is {folder!r}: with market_pulse_source replay it must be the absolute path of a "
+            "folder on the producer's host"
+        )
+    elif any(f"{posixpath.normpath(folder)}/".startswith(f"{hidden}/") for hidden in HIDDEN):
+        yield (
+            f"producer_replay_folder is {folder!r}: the producer's sandbox hides {', '.join(HIDDEN)}; take a folder "
+            "elsewhere, such as /srv/market-pulse/replay"
+        )
 
 
 def problems(variables: Variables, surroundings: Variables) -> list[str]:
-    """Return everything that keeps a host from being deployed; an empty list is leave to go on.
+    """Return what is wrong with a host's variables; an empty list is leave to go on.
 
     Args:
-        variables: the values of the `market_pulse_*` variables that have a value without a vault.
-        surroundings: names, known, secrets, vault, groups, tiers (of this host), facts, releases.
+        variables: the values of the variables that have a value without a vault; None for those without any.
+        surroundings: project (the values of pipeline.yml), names, known, secrets, vault, tiers (of this host).
     """
+    project, tiers = surroundings["project"], surroundings["tiers"]
     found = [
         *symbol_problems(variables["market_pulse_symbols"]),
         *choice_problems(variables),
         *clock_problems(variables),
-        *port_problems(variables["market_pulse_ports"], surroundings["tiers"], variables["market_pulse_tiers"]),
+        *port_problems(
+            variables["market_pulse_ports"], project["market_pulse_ports"], tiers, project["market_pulse_tiers"]
+        ),
         *network_problems(variables["market_pulse_bi_networks"]),
-        *group_problems(variables, surroundings["groups"]),
+        *topic_problems(variables),
+        *replay_problems(variables),
+        *fixed_problems(variables, project),
         *secret_problems(surroundings["secrets"], surroundings["vault"]),
         *name_problems(surroundings["names"], surroundings["known"]),
-        *system_problems(surroundings["facts"], surroundings["releases"]),
     ]
     return sorted(set(found), key=found.index)
 
