@@ -113,4 +113,4 @@ def await_progress(host: Host, *, within: float) -> None:
 def _newest_bars(host: Host) -> dict[str, str]:
     form = "YYYY-MM-DD HH24:MI:SS"
     query = f"select symbol, to_char(max(bar_time), '{form}') from market.bar where interval = '1min' group by symbol"
-    return {symbol: bar_time for symbol, bar_time in host.sql(query)}
+    return {row[0]: row[1] for row in host.sql(query)}
