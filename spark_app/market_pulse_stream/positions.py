@@ -21,18 +21,48 @@ class Plan:
         return json.dumps({topic: {str(partition): offset for partition, offset in self.next_offset.items()}})
 
 
-def plan(topic: Topic, stored: Mapping[UUID, Mapping[int, int]]) -> Plan:
+def losses(topic: Topic, known: Mapping[int, int]) -> dict[int, str]:
+    """Return, for each stored position of this topic that does not fit to its log, which records are lost.
+
+    Such a finding has to be kept: the log may grow past the position, and then nothing would show the loss any more.
+    """
+    found = {}
+    for partition in sorted(known.keys() & topic.beginning.keys()):
+        stored, beginning, end = known[partition], topic.beginning[partition], topic.end[partition]
+        where = f"topic {topic.name} partition {partition}"
+        if stored < beginning:
+            found[partition] = (
+                f"{where}: offsets {stored} to {beginning - 1} were deleted by retention before they were stored; "
+                "fetch those bars again from the vendor"
+            )
+        if stored > end:
+            found[partition] = (
+                f"{where}: offsets {end} to {stored - 1} are stored, but the broker's log ended at {end}: it lost its "
+                "tail or was restored; get it back if the broker can"
+            )
+    return found
+
+
+def plan(topic: Topic, stored: Mapping[UUID, Mapping[int, int]], held: Mapping[int, str]) -> Plan:
     """Return where to go on, or refuse to go on where that would skip records or store them twice.
 
     Args:
         topic: the topic now.
         stored: the next offsets in PostgreSQL under the topic's name, by topic id and partition.
+        held: what `losses` found of this topic, now or at an earlier start, and nobody has accepted yet.
 
     Raises:
         PositionError: naming each partition, its offset range and what to do.
     """
     known = stored.get(topic.id, {})
-    problems = [sentence for partition in sorted(known) if (sentence := _problem(topic, partition, known[partition]))]
+    problems = [
+        f"topic {topic.name} partition {partition} has a stored position and is not in the topic, which cannot shrink: "
+        f"id {topic.id}"
+        for partition in sorted(known.keys() - topic.beginning.keys())
+    ]
+    problems += [
+        f"{held[partition]}; {_way_out(topic, partition)}" for partition in sorted(held.keys() & topic.beginning.keys())
+    ]
     if problems:
         raise PositionError("; ".join(problems))
     notes = []
@@ -51,24 +81,7 @@ def plan(topic: Topic, stored: Mapping[UUID, Mapping[int, int]]) -> Plan:
     return Plan({partition: known.get(partition, first) for partition, first in topic.beginning.items()}, tuple(notes))
 
 
-def _problem(topic: Topic, partition: int, stored: int) -> str | None:
-    where = f"topic {topic.name} partition {partition}"
-    if partition not in topic.beginning:
-        return f"{where} has a stored position and is not in the topic, which cannot shrink: id {topic.id}"
-    beginning, end = topic.beginning[partition], topic.end[partition]
-    if stored < beginning:
-        return (
-            f"{where}: offsets {stored} to {beginning - 1} were deleted by retention before they were stored; "
-            f"fetch those bars again from the vendor, then {_accept(topic, partition, beginning)}"
-        )
-    if stored > end:
-        return (
-            f"{where}: offsets {end} to {stored - 1} are stored, but the broker's log now ends at {end}: it lost its "
-            f"tail or was restored; if the broker will not get it back, {_accept(topic, partition, end)}"
-        )
-    return None
-
-
-def _accept(topic: Topic, partition: int, offset: int) -> str:
-    statement = f"SET next_offset = {offset} WHERE topic_id = '{topic.id}' AND partition = {partition}"
-    return f"accept it in psql: UPDATE market.stream_position {statement}"
+def _way_out(topic: Topic, partition: int) -> str:
+    # From the beginning, because nobody knows which records came after the loss; bars that are stored do not change.
+    arguments = f"'{topic.id}', {partition}, {topic.beginning[partition]}"
+    return f"the consumer is held until this is accepted in psql: SELECT market.accept_position({arguments})"

@@ -52,7 +52,7 @@ def store(connection: Connection, task: Task, records: Sequence[Record]) -> Acco
         psycopg2.Error: PostgreSQL refused; nothing was written.
     """
     with connection, connection.cursor() as cursor:
-        position = _locked_position(cursor, task)
+        position, log_epoch = _locked_position(cursor, task)
         fresh = [record for record in records if record.offset >= position]
         skipped = len(records) - len(fresh)
         if not fresh:
@@ -64,7 +64,7 @@ def store(connection: Connection, task: Task, records: Sequence[Record]) -> Acco
             )
         bars, rejected = decode(fresh)
         stored, unchanged, superseded = _store_bars(cursor, bars)
-        _quarantine(cursor, task, rejected)
+        _quarantine(cursor, task, log_epoch, rejected)
         account = Account(
             task.partition,
             from_offset=position,
@@ -76,18 +76,20 @@ def store(connection: Connection, task: Task, records: Sequence[Record]) -> Acco
             superseded=superseded,
             quarantined=len(rejected),
         )
-        facts = {**vars(account), **vars(task), "run_id": str(task.run_id), "topic_id": str(task.topic_id)}
+        ids = {"run_id": str(task.run_id), "topic_id": str(task.topic_id), "log_epoch": log_epoch}
+        facts = {**vars(account), **vars(task), **ids}
         cursor.execute(statements.WRITE_LEDGER, facts)
         cursor.execute(statements.MOVE_POSITION, facts)
     return account
 
 
-def _locked_position(cursor: Cursor, task: Task) -> int:
+def _locked_position(cursor: Cursor, task: Task) -> tuple[int, int]:
+    """Return the next offset and the epoch of the log that it counts in."""
     cursor.execute(statements.LOCK_POSITION, {"topic_id": str(task.topic_id), "partition": task.partition})
     row = cursor.fetchone()
     if row is None:
         raise PositionError(f"topic {task.topic} partition {task.partition} has no position: restart the consumer")
-    return int(row[0])
+    return int(row[0]), int(row[1])
 
 
 def _store_bars(cursor: Cursor, bars: Sequence[Bar]) -> tuple[int, int, int]:
@@ -104,11 +106,12 @@ def _store_bars(cursor: Cursor, bars: Sequence[Bar]) -> tuple[int, int, int]:
     return stored, told_as_stored - stored, total - told_as_stored
 
 
-def _quarantine(cursor: Cursor, task: Task, rejected: Iterable[Rejected]) -> None:
+def _quarantine(cursor: Cursor, task: Task, log_epoch: int, rejected: Iterable[Rejected]) -> None:
     rows = (
         (
             str(task.topic_id),
             task.partition,
+            log_epoch,
             record.offset,
             task.topic,
             rejection.reason,

@@ -10,13 +10,14 @@ from tenacity import RetryError, Retrying, TryAgain, retry_if_exception_type, st
 
 from market_pulse.errors import StateError
 from market_pulse.topic import Topic
-from market_pulse_stream.positions import Plan, plan
+from market_pulse_stream.positions import Plan, losses, plan
 from market_pulse_stream.postgresql import Database
 
 # The session of a driver that was killed a moment ago ends when PostgreSQL notices.
 LOCK_SECONDS = 5
 
-_READ_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
+_READ_POSITIONS = "SELECT topic_id::text, partition, next_offset, held FROM market.stream_position WHERE topic = %s"
+_HOLD = "UPDATE market.stream_position SET held = %s WHERE topic_id = %s AND partition = %s AND held IS NULL"
 _ADD_POSITION = """
 INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, %s, %s, %s)
 ON CONFLICT DO NOTHING
@@ -81,16 +82,25 @@ class OnlyConsumer:
 def resume(database: Database, topic: Topic) -> Plan:
     """Plan the start from the stored positions, and store those of partitions that are new.
 
+    A loss is stored with its position before it is raised, and raised again until an operator accepts it.
+
     Raises:
         PositionError: see `market_pulse_stream.positions.plan`.
     """
-    with contextlib.closing(database.connect("market-pulse consumer start")) as connection, connection:  # noqa: SIM117
-        with connection.cursor() as cursor:
+    with contextlib.closing(database.connect("market-pulse consumer start")) as connection:
+        with connection, connection.cursor() as cursor:
             cursor.execute(_READ_POSITIONS, (topic.name,))
             by_topic: dict[UUID, dict[int, int]] = defaultdict(dict)
-            for topic_id, partition, next_offset in cursor:
+            held: dict[int, str] = {}
+            for topic_id, partition, next_offset, reason in cursor:
                 by_topic[UUID(topic_id)][partition] = next_offset
-            planned = plan(topic, by_topic)
+                if reason is not None and UUID(topic_id) == topic.id:
+                    held[partition] = reason
+            found = losses(topic, by_topic.get(topic.id, {}))
+            for partition, reason in found.items():
+                cursor.execute(_HOLD, (reason, str(topic.id), partition))
+        planned = plan(topic, by_topic, found | held)
+        with connection, connection.cursor() as cursor:
             for partition, offset in planned.next_offset.items():
                 cursor.execute(_ADD_POSITION, (str(topic.id), partition, topic.name, offset))
     return planned

@@ -8,7 +8,8 @@ COLUMNS = ", ".join(BAR_COLUMNS)
 # Whoever holds this row is the partition's only writer until commit; a task left over from an earlier run waits here,
 # and then finds its records below the position.
 LOCK_POSITION = """
-SELECT next_offset FROM market.stream_position WHERE topic_id = %(topic_id)s AND partition = %(partition)s FOR UPDATE
+SELECT next_offset, log_epoch FROM market.stream_position
+WHERE topic_id = %(topic_id)s AND partition = %(partition)s FOR UPDATE
 """
 
 CREATE_STAGING = f"""
@@ -18,7 +19,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_bar ON COMMIT DELETE ROWS AS SELECT 
 COPY_BARS = f"COPY pg_temp.staged_bar ({COLUMNS}) FROM STDIN"
 
 COPY_QUARANTINE = """
-COPY market.quarantine (topic_id, partition, record_offset, topic, reason, detail, key, value) FROM STDIN
+COPY market.quarantine (topic_id, partition, log_epoch, record_offset, topic, reason, detail, key, value) FROM STDIN
 """
 
 # One request tells a bar once; should it tell it twice, the greater values stand for both, in whatever order they come.
@@ -107,11 +108,11 @@ INNER JOIN winner USING (symbol, interval, bar_time)
 
 WRITE_LEDGER = """
 INSERT INTO market.batch (
-    run_id, batch_id, topic_id, partition, from_offset, until_offset,
+    run_id, batch_id, topic_id, partition, log_epoch, from_offset, until_offset,
     received, stored, unchanged, superseded, quarantined
 )
 VALUES (
-    %(run_id)s, %(batch_id)s, %(topic_id)s, %(partition)s, %(from_offset)s, %(until_offset)s,
+    %(run_id)s, %(batch_id)s, %(topic_id)s, %(partition)s, %(log_epoch)s, %(from_offset)s, %(until_offset)s,
     %(received)s, %(stored)s, %(unchanged)s, %(superseded)s, %(quarantined)s
 )
 """

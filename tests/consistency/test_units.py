@@ -171,6 +171,11 @@ def test_units_start_after_what_receives_from_them() -> None:
     assert "market-pulse-spark-master.service" in unit_values("spark-worker", "After")
 
 
+def test_the_journal_names_the_unit_not_the_interpreter() -> None:
+    dropin = (SYSTEMD / "market-pulse-.service.d" / "10-hardening.conf").read_text()
+    assert "SyslogIdentifier=%N" in dropin.splitlines()
+
+
 @pytest.mark.parametrize("path", sorted(SYSTEMD.rglob("*.*")), ids=lambda path: path.name)
 def test_units_are_plain_files(path: Path) -> None:
     if path.is_file():

@@ -78,7 +78,7 @@ def test_a_broker_that_hangs_with_records_on_their_way_is_let_go_of(tmp_path: Pa
 def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) -> None:
     with broker.admin() as admin:
         try:
-            wanted = {"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime"}
+            wanted = {"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime", "flush.messages": "1"}
             assert agree(admin, "agreed", 12, wanted) == "created agreed with 12 partitions"
             assert agree(admin, "agreed", 12, wanted) == ""
             assert agree(admin, "agreed", 12, {**wanted, "retention.ms": "700000000"}) == (

@@ -144,6 +144,7 @@ def test_readers_see_one_series_per_symbol_with_plain_types(database: Database) 
         ("writer", "CREATE TABLE market.mine (n int)"),
         ("writer", "CREATE TABLE public.mine (n int)"),
         ("writer", "SELECT market.ensure_partitions(now(), now())"),
+        ("writer", "SELECT market.accept_position(gen_random_uuid(), 0, 0)"),
         ("bi_reader", "SELECT FROM market.bar"),
         ("bi_reader", "CREATE TEMP TABLE mine (n int)"),
         ("bi_reader", "SET default_transaction_read_only = off; CREATE TABLE bi.mine (n int)"),
@@ -183,7 +184,7 @@ def test_readers_are_bounded(database: Database) -> None:
 
 
 def test_a_ledger_row_that_does_not_add_up_is_refused(database: Database) -> None:
-    with pytest.raises(psycopg2.errors.CheckViolation):
+    with pytest.raises(psycopg2.errors.CheckViolation, match="received_is_accounted_for"):
         database.query(
-            "INSERT INTO market.batch VALUES (gen_random_uuid(), 0, gen_random_uuid(), 0, 0, 10, 10, 5, 2, 1, 1)"
+            "INSERT INTO market.batch VALUES (gen_random_uuid(), 0, gen_random_uuid(), 0, 0, 0, 10, 10, 5, 2, 1, 1)"
         )

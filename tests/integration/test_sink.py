@@ -115,6 +115,27 @@ def test_a_hole_before_the_batch_is_refused(database: Database, writer: psycopg2
     assert database.query("SELECT count(*) FROM market.bar") == [(0,)]
 
 
+def test_after_an_accepted_loss_the_same_offsets_are_accounted_for_again(
+    database: Database, writer: psycopg2.extensions.connection
+) -> None:
+    first = task(database)
+    lost = [*records(bar(), bar(minute=1)), Record(2, b"IBM", b"junk")]
+    store(writer, first, lost)
+    database.query("SELECT market.accept_position(%s, 0, 0)", str(first.topic_id))
+    new = [*records(bar(), bar(minute=5)), Record(2, b"IBM", b"other junk")]
+    account = store(writer, replace(first, run_id=uuid4()), new)
+    assert (account.received, account.stored, account.unchanged, account.quarantined) == (3, 1, 1, 1)
+    ledger = "SELECT log_epoch, from_offset, until_offset, received FROM market.batch ORDER BY 1"
+    assert database.query(ledger) == [(0, 0, 3, 3), (1, 0, 3, 3)]
+    kept = database.query("SELECT log_epoch, record_offset, value FROM market.quarantine ORDER BY 1")
+    assert [(epoch, offset, bytes(value)) for epoch, offset, value in kept] == [(0, 2, b"junk"), (1, 2, b"other junk")]
+
+
+def test_an_unknown_position_is_not_accepted(database: Database) -> None:
+    with pytest.raises(psycopg2.errors.RaiseException, match="no position is stored for partition 3"):
+        database.query("SELECT market.accept_position(%s, 3, 0)", str(task(database).topic_id))
+
+
 def test_a_partition_without_position_is_refused(database: Database, writer: psycopg2.extensions.connection) -> None:
     with pytest.raises(PositionError, match="has no position"):
         store(writer, task(database, topic_id=uuid4()), records(bar()))

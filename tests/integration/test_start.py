@@ -98,9 +98,32 @@ def test_positions_that_the_topic_does_not_have_are_refused(
     where = f"topic {topic} partition {partition}"
     with pytest.raises(PositionError, match=f"{where}: offsets 0 to 4 were deleted by retention"):
         resume(sink, look_up(broker.bootstrap_servers, topic))
+    topic_id = look_up(broker.bootstrap_servers, topic).id
+    database.query("SELECT market.accept_position(%s, %s, 5)", str(topic_id), partition)
+    assert resume(sink, look_up(broker.bootstrap_servers, topic)).next_offset[partition] == 5
     database.query("UPDATE market.stream_position SET next_offset = 99 WHERE partition = %s", partition)
     with pytest.raises(PositionError, match=f"{where}: offsets 10 to 98 are stored"):
         resume(sink, look_up(broker.bootstrap_servers, topic))
+
+
+def test_a_loss_is_refused_until_it_is_accepted_however_far_the_log_has_grown(
+    broker: Broker, topic: str, database: Database, sink: postgresql.Database
+) -> None:
+    partition = fill(broker, topic, 3)
+    before = look_up(broker.bootstrap_servers, topic)
+    resume(sink, before)
+    database.query("UPDATE market.stream_position SET next_offset = 5 WHERE partition = %s", partition)
+    with pytest.raises(PositionError, match="offsets 3 to 4 are stored"):
+        resume(sink, look_up(broker.bootstrap_servers, topic))
+    fill(broker, topic, 9)
+    with pytest.raises(PositionError, match="offsets 3 to 4 are stored") as refused:
+        resume(sink, look_up(broker.bootstrap_servers, topic))
+    way_out = f"SELECT market.accept_position('{before.id}', {partition}, 0)"
+    assert str(refused.value).endswith(way_out)
+    database.query(way_out)
+    assert resume(sink, look_up(broker.bootstrap_servers, topic)).next_offset[partition] == 0
+    state = "SELECT next_offset, log_epoch, held FROM market.stream_position WHERE partition = %s"
+    assert database.query(state, partition) == [(0, 1, None)]
 
 
 def test_a_missing_topic_is_named(broker: Broker) -> None:

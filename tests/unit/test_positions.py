@@ -5,7 +5,8 @@ import pytest
 
 from market_pulse.errors import PositionError
 from market_pulse.topic import Topic
-from market_pulse_stream.positions import plan
+from market_pulse_stream import positions
+from market_pulse_stream.positions import Plan, losses
 
 _ID = UUID("00000000-0000-4000-8000-000000000001")
 _OTHER = UUID("00000000-0000-4000-8000-000000000002")
@@ -13,6 +14,11 @@ _OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 def topic(beginning: dict[int, int] | None = None, end: dict[int, int] | None = None) -> Topic:
     return Topic("market.bars", _ID, beginning or {0: 0, 1: 0}, end or {0: 50, 1: 7})
+
+
+def plan(now: Topic, stored: dict[UUID, dict[int, int]]) -> Plan:
+    """Plan as a start does whose database holds no partition yet."""
+    return positions.plan(now, stored, losses(now, stored.get(now.id, {})))
 
 
 def test_a_first_start_reads_everything() -> None:
@@ -56,12 +62,19 @@ def test_a_gap_made_by_retention_is_refused_with_its_range_and_the_way_out() -> 
     with pytest.raises(PositionError) as refused:
         plan(topic(beginning={0: 30, 1: 0}), {_ID: {0: 20, 1: 7}})
     assert "topic market.bars partition 0: offsets 20 to 29 were deleted by retention" in str(refused.value)
-    assert f"SET next_offset = 30 WHERE topic_id = '{_ID}' AND partition = 0" in str(refused.value)
+    assert f"SELECT market.accept_position('{_ID}', 0, 30)" in str(refused.value)
 
 
 def test_a_broker_that_lost_its_tail_is_refused_with_the_range() -> None:
     with pytest.raises(PositionError, match="partition 1: offsets 7 to 8 are stored, but the broker's log"):
         plan(topic(), {_ID: {0: 50, 1: 9}})
+
+
+def test_a_loss_that_was_found_earlier_is_refused_though_the_log_has_grown_past_it() -> None:
+    with pytest.raises(PositionError) as refused:
+        positions.plan(topic(beginning={0: 4, 1: 0}), {_ID: {0: 20, 1: 7}}, {0: "what was lost"})
+    assert str(refused.value).startswith("what was lost; the consumer is held until")
+    assert f"market.accept_position('{_ID}', 0, 4)" in str(refused.value)
 
 
 def test_every_partition_in_trouble_is_named_at_once() -> None:

@@ -49,6 +49,11 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
         (replace(WELL, quarantine={"bad_price": 3}), Level.ATTENTION, "in quarantine: 3 bad_price"),
         (replace(WELL, partitions=(Partition(0, 20_001, 1),)), Level.ATTENTION, "20000 records"),
         (replace(WELL, partitions=(Partition(4, 10, 12),)), Level.DOWN, "partition 4 ends at offset 10"),
+        (
+            replace(WELL, partitions=(Partition(4, 10, 12, "partition 4 lost 10 and 11"),)),
+            Level.DOWN,
+            "nothing is stored until it is accepted: partition 4 lost 10 and 11",
+        ),
         (replace(WELL, ledger=Ledger(101, 92, 5, 3, 0)), Level.DOWN, "the ledger does not add up"),
         (replace(WELL, series=(replace(IBM, age=timedelta(minutes=6)),)), Level.ATTENTION, "IBM 1min is 0:06:00 old"),
     ],
@@ -76,6 +81,24 @@ def test_the_screen_shows_every_figure() -> None:
         assert expected in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("facts", "headline"), [(WELL, "market-pulse: well"), (replace(WELL, bars=0), "market-pulse: needs attention")]
+)
+def test_the_first_line_says_how_it_is(facts: Facts, headline: str) -> None:
+    out = io.StringIO()
+    render.as_tables(assess(facts), out)
+    assert out.getvalue().startswith(f"{headline} (market time 2026-01-05 15:00 UTC)\n")
+
+
+def test_a_sentence_stays_on_its_line_when_nobody_watches() -> None:
+    sentence = (
+        "running: nothing waits, 123456 records stored since the start, batch 1234, and so it has been for a while"
+    )
+    out = io.StringIO()
+    render.as_tables(assess(replace(WELL, units=(replace(CONSUMER, sentence=sentence),))), out)
+    assert sentence in out.getvalue()
+
+
 def test_json_holds_the_level_the_findings_and_the_facts() -> None:
     out = io.StringIO()
     render.as_json(assess(replace(WELL, bars=0)), out)
@@ -83,4 +106,4 @@ def test_json_holds_the_level_the_findings_and_the_facts() -> None:
     assert document["level"] == 1
     assert document["findings"] == [{"level": 1, "sentence": "no bar is stored yet"}]
     assert document["facts"]["series"][0]["symbol"] == "IBM"
-    assert document["facts"]["partitions"][0] == {"partition": 0, "end_offset": 60, "next_offset": 60}
+    assert document["facts"]["partitions"][0] == {"partition": 0, "end_offset": 60, "next_offset": 60, "held": None}

@@ -19,6 +19,8 @@ from market_pulse.errors import TopicError
 from market_pulse.topic import Topic, look_up
 
 _Answer = TypeVar("_Answer")
+# By topic id and partition: the next offset to store, and why the consumer does not.
+_Positions = Mapping[tuple[str, int], tuple[int, str | None]]
 _PRODUCER_PROGRESS = Path("/run/market-pulse-producer") / progress.NAME
 _UNIT_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "StatusText")
 _DEADLINE_SECONDS = 5
@@ -26,7 +28,7 @@ _LEDGER_COLUMNS = ("received", "stored", "unchanged", "superseded", "quarantined
 _LATEST = "SELECT symbol, interval, bar_time, fetched_at FROM market.latest_bar ORDER BY symbol, interval"
 _LEDGER = f"SELECT {', '.join(f'coalesce(sum({column}), 0)' for column in _LEDGER_COLUMNS)} FROM market.batch"  # noqa: S608 - from the constant above
 _QUARANTINE = "SELECT reason, count(*) FROM market.quarantine GROUP BY reason ORDER BY reason"
-_POSITIONS = "SELECT topic_id::text, partition, next_offset FROM market.stream_position WHERE topic = %s"
+_POSITIONS = "SELECT topic_id::text, partition, next_offset, held FROM market.stream_position WHERE topic = %s"
 
 
 def facts(settings: CliSettings) -> Facts:
@@ -34,7 +36,7 @@ def facts(settings: CliSettings) -> Facts:
     market_time = MarketClock.from_settings(settings).now()
     unreachable: dict[str, str] = {}
     stored = _ask("PostgreSQL", lambda: _stored(settings, market_time), unreachable, (psycopg2.Error,)) or {}
-    positions: Mapping[tuple[str, int], int] = stored.pop("positions", {})
+    positions: _Positions = stored.pop("positions", {})
     topic = _ask(
         "Kafka",
         lambda: look_up(settings.kafka_bootstrap_servers, settings.topic),
@@ -86,10 +88,10 @@ def _units() -> tuple[Unit, ...]:
     )
 
 
-def _partitions(topic: Topic, positions: Mapping[tuple[str, int], int]) -> tuple[Partition, ...]:
+def _partitions(topic: Topic, positions: _Positions) -> tuple[Partition, ...]:
     """Return every partition; one that no consumer has seen yet counts from its beginning."""
     return tuple(
-        Partition(number, end, positions.get((str(topic.id), number), topic.beginning[number]))
+        Partition(number, end, *positions.get((str(topic.id), number), (topic.beginning[number], None)))
         for number, end in sorted(topic.end.items())
     )
 
@@ -115,7 +117,7 @@ def _stored(settings: CliSettings, market_time: datetime) -> dict[str, Any]:
                 "bars": _rows(cursor, "SELECT count(*) FROM market.bar")[0][0],
                 "ledger": Ledger(**dict(zip(_LEDGER_COLUMNS, map(int, _rows(cursor, _LEDGER)[0]), strict=True))),
                 "quarantine": dict(_rows(cursor, _QUARANTINE)),
-                "positions": {row[:2]: row[2] for row in _rows(cursor, _POSITIONS, settings.topic)},
+                "positions": {row[:2]: row[2:] for row in _rows(cursor, _POSITIONS, settings.topic)},
             }
     finally:
         connection.close()

@@ -10,6 +10,8 @@ from rich.table import Table
 from market_pulse.cli.report import Facts, Level, Report
 
 _COLOURS = {Level.WELL: "green", Level.ATTENTION: "yellow", Level.DOWN: "red"}
+# Of an output that is no terminal, such as a pipe, where the library would fold the tables at 80.
+_COLUMNS = 160
 _VERDICTS = {Level.WELL: "well", Level.ATTENTION: "needs attention", Level.DOWN: "down"}
 
 
@@ -21,10 +23,10 @@ def as_json(report: Report, out: TextIO) -> None:
 
 def as_tables(report: Report, out: TextIO) -> None:
     """Print the report as one screen."""
-    console = Console(file=out, highlight=False)
+    console = Console(file=out, highlight=False, width=None if out.isatty() else _COLUMNS)
     colour = _COLOURS[report.level]
     market_time = f"(market time {report.facts.market_time:%Y-%m-%d %H:%M} UTC)"
-    console.print(f"market-pulse is [bold {colour}]{_VERDICTS[report.level]}[/] {market_time}")
+    console.print(f"market-pulse: [bold {colour}]{_VERDICTS[report.level]}[/] {market_time}")
     for finding in report.findings:
         console.print(f"  [{_COLOURS[finding.level]}]{finding.sentence}[/]", soft_wrap=True)
     console.print(_units(report.facts))

@@ -42,11 +42,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition of the topic: the offset after its last record, and the offset after the last one stored."""
+    """One partition of the topic: the offset after its last record, the one after the last stored, and what it lost.
+
+    `held` is None but for a loss that nobody has accepted yet.
+    """
 
     partition: int
     end_offset: int
     next_offset: int
+    held: str | None = None
 
     @property
     def lag(self) -> int:
@@ -139,7 +143,9 @@ def _offset_findings(facts: Facts) -> Iterator[Finding]:
     if behind > _MOST_LAG:
         yield Finding(Level.ATTENTION, f"{behind} records on the topic are not stored yet")
     for partition in facts.partitions:
-        if partition.lag < 0:
+        if partition.held is not None:
+            yield Finding(Level.DOWN, f"nothing is stored until it is accepted: {partition.held}")
+        elif partition.lag < 0:
             yield Finding(
                 Level.DOWN,
                 f"partition {partition.partition} ends at offset {partition.end_offset}, "
