@@ -21,6 +21,8 @@ from integration.services.broker import Broker
 from integration.services.processes import free_port
 from market_pulse import contract, progress
 from market_pulse.contract import Bar
+from market_pulse.producer import store
+from market_pulse.producer.outbox import Outbox
 from support.repository import ROOT
 from support.waiting import eventually
 
@@ -88,6 +90,10 @@ class Daemon:
             while process.poll() is None:
                 if select.select([listening], [], [], 1)[0]:
                     self._told += listening.recv(4096).decode().splitlines()
+
+    def with_environment(self, **changed: str) -> "Daemon":
+        """Return the same daemon, not started, with other settings over the same directory."""
+        return Daemon(self.name, self.directory, {**self.environment, **changed})
 
     def wait_until_ready(self) -> None:
         def ready() -> bool:
@@ -165,6 +171,15 @@ def _common(bootstrap_servers: str, topic: str) -> dict[str, str]:
         "MP_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "MP_TOPIC": topic,
     }
+
+
+def waiting_of(producer: Daemon) -> list[bytes]:
+    """Return the messages in the outbox of a producer that does not run."""
+    memory = store.Store(producer.directory / store.NAME)
+    try:
+        return [message.value for message in Outbox(memory, max_bars=1).oldest(1_000_000)]
+    finally:
+        memory.close()
 
 
 def records(broker: Broker, topic: str) -> list[ConsumerRecord]:

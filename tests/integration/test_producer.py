@@ -23,6 +23,7 @@ from integration.daemon_processes import (
     record,
     records,
     running_market,
+    waiting_of,
 )
 from integration.services.broker import Broker, kafka_broker
 from integration.services.processes import free_port
@@ -169,15 +170,31 @@ def _kill(directory: Path) -> None:
     raise AssertionError(f"no broker runs in {directory}")
 
 
-def test_sigterm_while_the_broker_is_away_keeps_the_bars(market: Market, tmp_path: Path) -> None:
-    daemon = producer_of(market, tmp_path / "producer", f"127.0.0.1:{free_port()}", "bars")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_bars_that_wait_are_sent_by_the_next_process(
+    market: Market, tmp_path: Path, broker: Broker, topic: str, number: signal.Signals
+) -> None:
+    daemon = producer_of(market, tmp_path / "producer", f"127.0.0.1:{free_port()}", topic)
     with daemon.running():
-        eventually(lambda: daemon.progress.get("outbox"), within=30, what="bars wait in the outbox")
+        eventually(lambda: daemon.progress.get("outbox", 0) >= 500, within=30, what="bars wait in the outbox")
+        # Nobody can tell them again.
+        market.daemon.end(signal.SIGKILL)
         started = time.monotonic()
-        assert daemon.end(signal.SIGTERM) == 0
+        assert daemon.end(number) == (0 if number is signal.SIGTERM else -number)
         assert time.monotonic() - started < 10
-    waiting = daemon.log.rsplit("outbox=", 1)[1]
-    assert int(waiting) >= 500
+    waiting = waiting_of(daemon)
+    assert len(waiting) >= 500
+    daemon = daemon.with_environment(MP_KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers)
+    with daemon.running():
+        eventually(lambda: len(records(broker, topic)) >= len(waiting), within=30, what="the bars are on the topic")
+        assert daemon.end(signal.SIGTERM) == 0
+    # Each once, and each symbol's in the order in which they were told.
+    found = [record.value for record in records(broker, topic)]
+    assert sorted(found) == sorted(waiting)
+    assert waiting_of(daemon) == []
+    for symbol in SYMBOLS:
+        mine = [value for value in waiting if f'"symbol":"{symbol}"'.encode() in value]
+        assert [value for value in found if value in set(mine)] == mine
 
 
 def test_a_closed_market_is_idle_healthy_and_woken_by_sigterm(tmp_path: Path, broker: Broker, topic: str) -> None:
