@@ -84,6 +84,17 @@ def test_a_life_of_the_consumer(broker: Broker, database: Database, topic: str, 
         assert_nothing_lost_or_doubled(database, 150)
 
 
+def test_an_empty_topic_is_reported_as_soon_as_the_query_has_asked_for_it(
+    broker: Broker, database: Database, topic: str, tmp_path: Path
+) -> None:
+    with consumer(tmp_path, broker, database, topic) as started:
+        reported = eventually(lambda: started.progress, within=60, what="the consumer reports")
+        assert reported["behind"] == 0
+        eventually(
+            lambda: (started.progress or {})["at"] != reported["at"], within=20, what="an idle consumer reports again"
+        )
+
+
 def test_kill_in_the_middle_of_a_stream(broker: Broker, database: Database, topic: str, tmp_path: Path) -> None:
     sent = publish(broker, topic, bars(range(2000)))
     with consumer(tmp_path, broker, database, topic, max_offsets_per_trigger=300) as first:
