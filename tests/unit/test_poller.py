@@ -201,7 +201,9 @@ def test_a_vendor_that_froze_is_asked_again_for_what_it_kept_back(
 
 
 @pytest.mark.parametrize(
-    ("long_answers", "full_rows", "reach"), [(True, 3000, 3000), (True, 200, 200), (False, 0, 100)]
+    ("long_answers", "full_rows", "to"),
+    # An empty long answer is found out by the short one of the minute after.
+    [(True, 3000, None), (True, 200, "16:51"), (True, 0, "18:32"), (False, 0, "18:31")],
 )
 def test_what_no_answer_reaches_any_more_is_said_once(
     poller: Poller,
@@ -211,7 +213,7 @@ def test_what_no_answer_reaches_any_more_is_said_once(
     *,
     long_answers: bool,
     full_rows: int,
-    reach: int,
+    to: str | None,
 ) -> None:
     poller.long_answers, source.full_rows = long_answers, full_rows
     _round(poller)
@@ -220,10 +222,9 @@ def test_what_no_answer_reaches_any_more_is_said_once(
         _round(poller)
         clock.at += MINUTE
     assert {request.full for request in source.asked} == {False, long_answers}
-    # From 16:01 on, which is after the last bar before, to the oldest one of the answer.
-    oldest = START.replace(second=0) + (251 - reach) * MINUTE
-    said = [f"gap: symbol={symbol} from=2026-01-05T16:01Z to={oldest:%Y-%m-%dT%H:%MZ}" for symbol in ("IBM", "MSFT")]
-    assert caplog.messages == (said if reach < 251 else [])
+    # From what comes after the last bar before, to the oldest one of the answer.
+    said = [f"gap: symbol={symbol} from=2026-01-05T16:01Z to=2026-01-05T{to}Z" for symbol in ("IBM", "MSFT")]
+    assert caplog.messages == (said if to else [])
 
 
 def test_an_unknown_symbol_is_left_alone_for_a_day_and_delays_no_other(

@@ -56,7 +56,7 @@ class Poller:
     clock: Clock
     long_answers: bool
     last_bars: dict[str, datetime] = field(default_factory=dict)
-    _too_short: set[Request] = field(default_factory=set)
+    _too_short: dict[Request, Answer] = field(default_factory=dict)
     _troubles: dict[Request, _Trouble] = field(default_factory=dict)
     _unusable: dict[Request, int] = field(default_factory=dict)
 
@@ -121,17 +121,20 @@ class Poller:
             result.fresh += self.outbox.add_again(bars)
             self.agenda.answer(request, self.clock.now())
         else:
+            short = self._too_short.pop(request, None)
+            # A long answer without a bar is worth less than the short one before it.
+            answer = answer if short is None or answer.series.rows else short
             poll = self.outbox.last_poll(request.symbol, request.interval.value)
             if poll:
                 # Revisions are ordered by it: told under a clock that was ahead, wrong values would stay for good.
                 answer = replace(answer, fetched_at=max(answer.fetched_at, poll.fetched_at + _TICK))
             # A last bar of the future was told before a market's clock was set back.
             last = poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
-            oldest = min((row.bar_time for row in answer.series.rows), default=answer.asked_at)
-            if last and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
-                if self.long_answers and not answer.request.full:
-                    # Stays open, and nothing of it is kept: with its bars the outbox would forget what is missing.
-                    self._too_short.add(request)
+            oldest = min((row.bar_time for row in answer.series.rows), default=None)
+            if last and oldest and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
+                if self.long_answers and short is None and not answer.request.full:
+                    # Stays open, and outside the outbox, which with its bars would forget what is missing.
+                    self._too_short[request] = answer
                     return
                 edges = {"from": last + request.interval.length, "to": oldest}
                 told = {name: f"{edge:%Y-%m-%dT%H:%MZ}" for name, edge in edges.items()}
@@ -140,7 +143,6 @@ class Poller:
             reach = (SHORT_ANSWER_ROWS - 1) * request.interval.length
             bars = self.maker.bars(answer, last - reach if answer.request.full and last else _EVER)
             result.fresh += self.outbox.add(bars, answer.asked_at)
-            self._too_short.discard(request)
             self.agenda.answer(request, answer.asked_at)
         if bars:
             newest = max(bar.bar_time for bar in bars)
