@@ -20,7 +20,7 @@ down: bootstrap ## remove the lab and leave nothing behind but the caches
 	@rmdir .lab 2>/dev/null || true
 
 test: artifacts ## every test: unit, consistency, integration, system
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests/unit tests/consistency tests/integration tests/system
 
 check: bootstrap ## the quick tests
 	$(BIN)/pytest tests/unit tests/consistency
