@@ -71,6 +71,10 @@ CASES = {
     "local-start": Case(
         'market_pulse_clock_market_start: "2026-01-05T14:30:00"', ("market_pulse_clock_market_start", "14:30:00Z")
     ),
+    "early-start": Case(
+        'market_pulse_clock_market_start: "2020-01-06T14:30:00Z"',
+        ("market_pulse_clock_market_start", "2022-01-01 or later"),
+    ),
     "free-intraday": Case("market_pulse_vendor_plan: free", ("market_pulse_interval is '1min'", "free plan")),
     "unknown-source": Case("market_pulse_source: bloomberg", ("market_pulse_source is 'bloomberg'", "alphavantage")),
     "unknown-plan": Case(

@@ -16,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "daemons"))
 
 from market_pulse.contract import SYMBOL, Interval
+from market_pulse.sources.base import LABELLED_BY_START_SINCE
 
 SOURCES = ("simulator", "alphavantage", "replay")
 PLANS = ("free", "delayed", "premium")
@@ -76,11 +77,14 @@ def clock_problems(variables: Variables) -> Iterator[str]:
         yield f"market_pulse_clock_speed is {speed}: it must be 1 with market_pulse_source {source}, a real market"
     start = variables["market_pulse_clock_market_start"]
     try:
-        aware = datetime.fromisoformat(str(start)).tzinfo is not None
+        instant = datetime.fromisoformat(str(start))
     except ValueError:
-        aware = False
-    if not aware:
+        instant = datetime.min  # noqa: DTZ901 - stands for no instant, as any time without an offset does
+    if instant.tzinfo is None:
         yield f"market_pulse_clock_market_start is {start!r}: it must be an instant such as 2026-01-05T14:30:00Z"
+    elif instant < LABELLED_BY_START_SINCE:
+        first = f"{LABELLED_BY_START_SINCE:%Y-%m-%d}"
+        yield f"market_pulse_clock_market_start is {start!r}: it must be {first} or later, the simulator's first year"
 
 
 def port_problems(
