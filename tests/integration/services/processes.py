@@ -6,11 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
+from support.waiting import eventually
 
 CACHE = Path(os.environ.get("MARKET_PULSE_CACHE") or Path.home() / ".cache" / "market-pulse")
 
@@ -31,11 +32,10 @@ def free_port() -> int:
 
 def wait_until(condition: Callable[[], object], *, what: str, seconds: float, log: Path | None = None) -> None:
     """Wait for a condition; fail with the tail of the log when the deadline passes."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen within {seconds} s\n{tail(log)}", pytrace=False)
-        time.sleep(0.05)
+    try:
+        eventually(condition, within=seconds, what=what, every=0.05)
+    except AssertionError as error:
+        pytest.fail(f"{error}\n{tail(log)}", pytrace=False)
 
 
 def tail(log: Path | None, lines: int = 60) -> str:
