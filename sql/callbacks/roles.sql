@@ -3,8 +3,12 @@
 DO $$
 DECLARE
     role_name text;
+    table_name regclass;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['market_pulse_owner', 'market_pulse_writer', 'bi_reader', 'market_pulse_monitor'] LOOP
+    FOREACH role_name IN ARRAY ARRAY[
+        'market_pulse_owner', 'market_pulse_writer', 'market_pulse_keeper', 'market_pulse_auditor', 'bi_reader',
+        'market_pulse_monitor'
+    ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I', role_name);
         END IF;
@@ -12,9 +16,21 @@ BEGIN
     EXECUTE format('ALTER DATABASE %I OWNER TO market_pulse_owner', current_database());
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
-        'GRANT CONNECT ON DATABASE %I TO market_pulse_writer, bi_reader, market_pulse_monitor', current_database()
+        'GRANT CONNECT ON DATABASE %I'
+        ' TO market_pulse_writer, market_pulse_keeper, market_pulse_auditor, bi_reader, market_pulse_monitor',
+        current_database()
     );
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO market_pulse_writer', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO market_pulse_writer, market_pulse_keeper', current_database());
+    -- market-pulse replay and rebuild fill schemas of the keeper's own with what the stored bars are compared with.
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO market_pulse_keeper', current_database());
+    -- Partitions that a superuser made in an earlier release.
+    FOR table_name IN
+        SELECT oid::regclass FROM pg_class
+        WHERE relnamespace = to_regnamespace('market') AND relkind IN ('r', 'p')
+            AND relowner <> 'market_pulse_owner'::regrole
+    LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO market_pulse_owner', table_name);
+    END LOOP;
 END
 $$;
 
@@ -22,6 +38,19 @@ ALTER ROLE market_pulse_owner NOLOGIN;
 
 ALTER ROLE market_pulse_writer LOGIN CONNECTION LIMIT 40;
 ALTER ROLE market_pulse_writer SET search_path = 'market';
+
+-- Exporting a month takes longer than a minute, and says so itself.
+ALTER ROLE market_pulse_keeper LOGIN CONNECTION LIMIT 5;
+ALTER ROLE market_pulse_keeper SET search_path = 'market';
+ALTER ROLE market_pulse_keeper SET statement_timeout = '60s';
+ALTER ROLE market_pulse_keeper SET lock_timeout = '5s';
+ALTER ROLE market_pulse_keeper SET idle_in_transaction_session_timeout = '60s';
+
+ALTER ROLE market_pulse_auditor LOGIN CONNECTION LIMIT 5;
+ALTER ROLE market_pulse_auditor SET search_path = 'market';
+ALTER ROLE market_pulse_auditor SET statement_timeout = '60s';
+ALTER ROLE market_pulse_auditor SET lock_timeout = '5s';
+ALTER ROLE market_pulse_auditor SET idle_in_transaction_session_timeout = '60s';
 
 -- The worst report may cost one minute of one backend, and never an open transaction that holds vacuum back.
 ALTER ROLE bi_reader LOGIN CONNECTION LIMIT 20;
