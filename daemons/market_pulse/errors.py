@@ -5,7 +5,11 @@ MarketPulseError
 ├── VendorError            an answer that is not data (see market_pulse.sources)
 ├── StateError             a file in the unit's state directory cannot be used
 ├── CalendarError          an exchange or an instant that its calendar does not know
+├── OrderError             what an operator asks the control command for cannot be done
+├── UpkeepError            a part of the daily upkeep failed
+├── AlertError             a channel did not take an alert (see market_pulse.alerts)
 ├── TopicError             the topic is not the one that was agreed on
+├── AccessError            what Kafka lets whom do is not what was agreed on (see market_pulse.access)
 └── PositionError          stored offsets and the topic's offsets do not fit together
 """
 
@@ -30,8 +34,24 @@ class CalendarError(MarketPulseError):
     """The exchange is unknown, or the instant lies beyond its calendar."""
 
 
+class OrderError(MarketPulseError):
+    """What the control command was asked for cannot be done on this host, or at all."""
+
+
+class UpkeepError(MarketPulseError):
+    """Parts of the upkeep failed; the others are done, and the next run does these."""
+
+
+class AlertError(MarketPulseError):
+    """A channel did not take an alert; the message names the channel, never its URL."""
+
+
 class TopicError(MarketPulseError):
     """The topic is missing, or has other partitions than agreed."""
+
+
+class AccessError(MarketPulseError):
+    """A user of Kafka's or an ACL could not be made what it should be."""
 
 
 class PositionError(MarketPulseError):

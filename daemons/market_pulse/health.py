@@ -17,10 +17,14 @@ import msgspec
 CONFIRMATION_SECONDS = 180.0
 # Longer than any batch of a working sink, its retries included.
 BATCH_SECONDS = 120.0
+# What an answer may take from the vendor to the database, restarts on its way included.
+GRACE_SECONDS = 30.0
 
 _SECONDS_ARE_TOLD_BELOW = 120
 _MINUTES_ARE_TOLD_BELOW = 2 * 3600
 _WEEK_DAYS = 7
+# A master in any other state knows no worker, or is still asking each.
+_LEADING = "ALIVE"
 # The names that traders use; elsewhere the zone's own abbreviation serves.
 _ZONE_NAMES = {"America/New_York": "ET", "America/Chicago": "CT"}
 
@@ -37,7 +41,9 @@ class ProducerFacts:
     """What the producer knows about itself after one round of its loop.
 
     `unconfirmed_seconds` counts from the last acknowledgement while bars wait in the outbox, and is 0 while none do.
-    `broker_away_seconds` and `vendor_trouble` are None while broker and vendor answer as they should.
+    `broker_away_seconds` and `vendor_trouble` are None while broker and vendor answer as they should; `broker_refusal`
+    says what a broker that does answer has refused.
+    While `outbox_full`, nothing is polled.
     `calls_left` is None for a source without a daily budget; `calls_reset_at` is when a used-up one is new again.
     """
 
@@ -46,8 +52,10 @@ class ProducerFacts:
     now: datetime
     symbols: int
     waiting: int
+    outbox_full: bool
     unconfirmed_seconds: float
     broker_away_seconds: float | None
+    broker_refusal: str | None = None
     vendor_trouble: str | None
     opens_at: datetime | None
     calls_left: int | None
@@ -56,7 +64,10 @@ class ProducerFacts:
 
 
 class ConsumerProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """What the Spark driver writes to its progress file at every batch, and every few seconds between batches."""
+    """What the Spark driver writes to its progress file at every batch, and every few seconds between batches.
+
+    `batch_ms` is how long the newest committed batch took, planning and commit included; None before the first.
+    """
 
     at: datetime
     state: str
@@ -65,6 +76,7 @@ class ConsumerProgress(msgspec.Struct, frozen=True, kw_only=True):
     rows_total: int
     last_batch_at: datetime | None
     behind: int
+    batch_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +131,59 @@ class Silence(enum.Enum):
     NOT_ASKED = enum.auto()
 
 
-def producer(facts: ProducerFacts) -> Verdict:
-    """Judge the producer: bars that wait although the broker answers are the one thing a restart may mend."""
-    backlog = f"{_count(facts.waiting, 'bar')} in the outbox"
-    if facts.broker_away_seconds is not None:
-        return _well(f"degraded: no answer from the broker for {_span(facts.broker_away_seconds)}, {backlog}")
-    if facts.unconfirmed_seconds > CONFIRMATION_SECONDS:
-        return _ill(
-            f"stuck: {backlog}, none confirmed for {_span(facts.unconfirmed_seconds)} though the broker answers"
-        )
-    left = "" if facts.calls_left is None else f", {_count(facts.calls_left, 'call')} left today"
-    waiting = f", {backlog}" if facts.waiting else ""
+class State(enum.StrEnum):
+    """What the producer is doing, in one word."""
+
+    POLLING = "polling"
+    IDLE = "idle"
+    DEGRADED = "degraded"
+    STUCK = "stuck"
+
+
+def producer_state(facts: ProducerFacts) -> State:
+    """Name what the producer is doing: bars that wait although the broker answers are what a restart may mend."""
+    if facts.unconfirmed_seconds > CONFIRMATION_SECONDS and facts.broker_away_seconds is None:
+        return State.STUCK
+    if facts.broker_away_seconds is not None or facts.outbox_full:
+        return State.DEGRADED
+    # Without calls nobody asks the vendor, so whatever it said last is no trouble until there are new ones.
     if facts.calls_left == 0:
-        return _well(f"idle: no calls left until {_instant(facts.calls_reset_at, facts)}{waiting}")
+        return State.IDLE
     if facts.vendor_trouble is not None:
-        return _well(f"degraded: {facts.vendor_trouble}{left}{waiting}")
-    if facts.opens_at is not None:
-        return _well(f"idle: {facts.exchange} closed until {_instant(facts.opens_at, facts)}{left}{waiting}")
-    return _well(
-        f"polling {_count(facts.symbols, 'symbol')}, next {_instant(facts.next_poll_at, facts)}{left}{waiting}"
-    )
+        return State.DEGRADED
+    return State.IDLE if facts.opens_at is not None else State.POLLING
+
+
+def producer(facts: ProducerFacts) -> Verdict:
+    """Judge the producer, and say what it waits for."""
+    state = producer_state(facts)
+    backlog = f"{_count(facts.waiting, 'bar')} in the outbox"
+    if facts.outbox_full:
+        backlog += ", which is full: polling stopped"
+    if state is State.STUCK:
+        return _ill(
+            f"{state}: {backlog}, none confirmed for {_span(facts.unconfirmed_seconds)} though the broker answers"
+        )
+    if facts.broker_away_seconds is not None:
+        since = _span(facts.broker_away_seconds)
+        silent = f"{state}: no answer from the broker for {since}, {backlog}"
+        refused = f"{state} for {since}, {backlog}: {facts.broker_refusal}"
+        return _well(silent if facts.broker_refusal is None else refused)
+    if facts.outbox_full:
+        return _well(f"{state}: {backlog}")
+    return _well(_polling(state, facts) + (f", {backlog}" if facts.waiting else ""))
+
+
+def _polling(state: State, facts: ProducerFacts) -> str:
+    """Return the sentence about the vendor and its market, and about the calls that are left for it."""
+    if facts.calls_left == 0:
+        return f"{state}: no calls left until {_instant(facts.calls_reset_at, facts)}"
+    left = "" if facts.calls_left is None else f", {_count(facts.calls_left, 'call')} left today"
+    if state is State.DEGRADED:
+        return f"{state}: {facts.vendor_trouble}{left}"
+    if state is State.IDLE:
+        return f"{state}: {facts.exchange} closed until {_instant(facts.opens_at, facts)}{left}"
+    return f"{state} {_count(facts.symbols, 'symbol')}, next {_instant(facts.next_poll_at, facts)}{left}"
 
 
 def consumer(facts: ConsumerFacts) -> Verdict:
@@ -160,9 +205,11 @@ def consumer(facts: ConsumerFacts) -> Verdict:
 
 
 def broker(facts: BrokerFacts) -> Verdict:
-    """Judge a broker whose round trip succeeded by whether its metadata quorum has a leader."""
+    """Judge a broker whose round trip succeeded: no restart of one node brings back others that its quorum lacks."""
     if facts.leader_id < 0:
-        return _ill(f"node {facts.node_id} sees no leader among {_count(facts.voters, 'voter')}")
+        if facts.voters > 1:
+            return _well(f"degraded: node {facts.node_id} sees no leader among {facts.voters} voters")
+        return _ill(f"node {facts.node_id} is the only voter and does not lead")
     role = "leads" if facts.leader_id == facts.node_id else f"follows node {facts.leader_id} in"
     return _well(
         f"serving: node {facts.node_id} {role} a quorum of {facts.voters}, "
@@ -174,16 +221,18 @@ def spark_master(page: MasterPage) -> Verdict:
     """Judge the Spark master: alive, or standing by for one that is."""
     workers = sum(worker.state == "ALIVE" for worker in page.workers)
     sentence = f"{page.status.lower()}: {_count(workers, 'worker')}, {_count(len(page.activeapps), 'application')}"
-    return Verdict(page.status in ("ALIVE", "STANDBY"), sentence)
+    return Verdict(page.status in (_LEADING, "STANDBY"), sentence)
 
 
 def spark_worker(page: WorkerPage, master: MasterPage | Silence) -> Verdict:
-    """Judge a Spark worker: registered, and so its master says, if the master can be asked."""
+    """Judge a Spark worker: registered, and so its master says, if that can be asked and leads."""
     work = f"{_count(len(page.executors), 'executor')}, {page.coresused} of {page.cores} cores in use"
     if not page.masterurl:
         return _ill("not registered with a master yet")
     if master is Silence.NO_ANSWER:
         return _well(f"degraded: no answer from the master's page; {work}")
+    if isinstance(master, MasterPage) and master.status != _LEADING:
+        return _well(f"degraded: the master is {master.status.lower()}; {work}")
     if isinstance(master, MasterPage) and not any(
         worker.id == page.id and worker.state == "ALIVE" for worker in master.workers
     ):

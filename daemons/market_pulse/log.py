@@ -1,5 +1,6 @@
 """One line per event in the journal: ``event: key=value …``, at the level systemd understands."""
 
+import errno
 import faulthandler
 import logging
 import os
@@ -36,8 +37,13 @@ def setup() -> None:
 def event(logger: logging.Logger, level: int, name: str, /, **facts: object) -> None:
     """Log one event, such as ``bars published: symbol=IBM count=3``."""
     if logger.isEnabledFor(level):
-        words = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items())
-        logger.log(level, "%s: %s" if words else "%s%s", name, words)
+        logger.log(level, "%s", line(name, **facts))
+
+
+def line(name: str, /, **facts: object) -> str:
+    """Return an event as it stands in the journal."""
+    words = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items())
+    return f"{name}: {words}" if words else name
 
 
 class JournalFormatter(logging.Formatter):
@@ -59,5 +65,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
         sys.__excepthook__(kind, error, trace)
     elif isinstance(error, MarketPulseError):
         _log.critical("stopped: %s", error)
+    elif isinstance(error, OSError) and error.errno == errno.EMFILE:
+        _log.critical("stopped: %s: the unit needs a higher LimitNOFILE=", error.strerror)
     else:
         _log.critical("stopped by an error nobody expected", exc_info=(kind, error, trace))

@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 from typing import Protocol
 
 import sdnotify
@@ -27,6 +28,9 @@ class Notifier(Protocol):
 
     def status(self, text: str) -> None:
         """Set the sentence that ``systemctl status`` shows."""
+
+    def reloading(self) -> None:
+        """Tell systemd that the unit reads its configuration again; `ready` ends that."""
 
     def stopping(self) -> None:
         """Tell systemd that the unit is on its way out."""
@@ -59,6 +63,10 @@ class SystemdNotifier:
         """Send STATUS."""
         self._send(f"STATUS={_sentence(text)}")
 
+    def reloading(self) -> None:
+        """Send RELOADING=1 with the instant that systemd orders it by."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
     def stopping(self) -> None:
         """Send STOPPING=1."""
         self._send("STOPPING=1")
@@ -87,6 +95,9 @@ class NullNotifier:
         """Say nothing."""
 
     def status(self, text: str) -> None:
+        """Say nothing."""
+
+    def reloading(self) -> None:
         """Say nothing."""
 
     def stopping(self) -> None:

@@ -6,12 +6,10 @@ Loading asks the exchange-calendars library once; everything after that is looki
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
-
-import exchange_calendars
 
 from market_pulse.errors import CalendarError
 
@@ -36,6 +34,10 @@ class Session:
         """Return start and end of trading, with or without the hours around the regular session."""
         return (self.early_open, self.late_close) if extended else (self.open, self.close)
 
+    def closed_at(self, close: datetime | None) -> "Session | None":
+        """Return the session as it is if its regular hours end then, or None where there is no close at all."""
+        return replace(self, close=close, late_close=close + _LATE_TRADING) if close else None
+
 
 @dataclass(frozen=True)
 class Sessions:
@@ -52,6 +54,9 @@ class Sessions:
         Raises:
             CalendarError: no such exchange.
         """
+        # It brings pandas, a second that only those pay who ask for a calendar.
+        import exchange_calendars  # noqa: PLC0415
+
         try:
             with warnings.catch_warnings():
                 # exchange-calendars 4.13 reads pandas in a way that pandas 3.1 is going to change.

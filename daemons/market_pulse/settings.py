@@ -8,19 +8,32 @@ here. A field ``topic`` is read from ``MP_TOPIC``; a `SecretStr` field ``vendor_
 import enum
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, PositiveFloat, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    FilePath,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from market_pulse import contract
 from market_pulse.errors import SettingsError
+from market_pulse.kafka_login import BrokerLogin, Login, Principal
 from market_pulse.sources.base import LABELLED_BY_START_SINCE
 
 PREFIX = "MP_"
+_ADDRESS = r"^[^\s:,]+:\d+$"
 
 
-def _symbols(value: object) -> object:
+def read_symbols(value: object) -> object:
     """Read symbols from one comma-separated line, and refuse by name what cannot be one."""
     if not isinstance(value, str):
         return value
@@ -67,15 +80,74 @@ class Settings(BaseSettings):
 
 
 class KafkaSettings(Settings):
-    """Where the bars travel."""
+    """Where the bars travel, and as whom: `principal` is the daemon's own, and the password a credential of its unit.
 
+    `kafka_authority` is the file of the authority that vouches for the brokers.
+    """
+
+    principal: ClassVar[Principal]
+
+    kafka_authority: FilePath
     kafka_bootstrap_servers: str = Field(pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$")
+    kafka_password: SecretStr = Field(min_length=1)
     topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+
+    @classmethod
+    def password_on_host(cls, credentials: Path) -> SecretStr:
+        """Return the password as the playbook has laid it down, under the principal's name and not the field's.
+
+        Raises:
+            SettingsError: it is not there.
+        """
+        path = credentials / f"mp_kafka_{cls.principal}_password"
+        try:
+            return SecretStr(path.read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            raise SettingsError(f"{path} does not exist: is this a host that the playbook has set up?") from None
+
+    @property
+    def kafka(self) -> Login:
+        """Return the way into Kafka."""
+        password = self.kafka_password.get_secret_value()
+        return Login(self.kafka_bootstrap_servers, self.kafka_authority, self.principal, password)
+
+
+class BrokerSettings(Settings):
+    """The broker as its own host knows it: for its probe, and for who sets its topic and its users.
+
+    `kafka_listener` is for clients, `kafka_broker_listener` for brokers and for who has their key.
+    """
+
+    kafka_authority: FilePath
+    kafka_broker_keystore: SecretStr = Field(min_length=1)
+    kafka_broker_listener: str = Field(pattern=_ADDRESS)
+    kafka_listener: str = Field(pattern=_ADDRESS)
+    kafka_node_id: int = Field(ge=0)
+    # The clients read key and certificate from the file.
+    credentials_directory: Path = Field(validation_alias=AliasChoices("credentials_directory"))
+
+    @property
+    def broker_login(self) -> BrokerLogin:
+        """Return the broker's own way in."""
+        return BrokerLogin(self.kafka_broker_listener, self.kafka_authority, self.keystore)
+
+    @property
+    def keystore(self) -> Path:
+        """Return the file of the credential."""
+        return self.credentials_directory / f"{PREFIX}kafka_broker_keystore".lower()
+
+    def login(self, principal: str, password: str) -> Login:
+        """Return a principal's way in."""
+        return Login(self.kafka_listener, self.kafka_authority, principal, password)
 
 
 class DatabaseSettings(Settings):
-    """Where the bars are stored; the password is a credential of the process that connects."""
+    """Where the bars are stored; the password is a credential of the process that connects.
 
+    `database_authority` is the file of the authority that vouches for the server: no session is opened without it.
+    """
+
+    database_authority: FilePath
     database_host: str
     database_port: int = Field(gt=0, lt=65536)
     database_name: str
@@ -96,7 +168,7 @@ class MarketSettings(Settings):
     `vendor_calls_per_minute` counts for the paid plans; the free one has its limits by contract.
     """
 
-    symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_symbols)] = Field(min_length=1)
+    symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_symbols)] = Field(min_length=1)
     exchange: str
     vendor_api_key: SecretStr = Field(min_length=1)
     vendor_plan: Plan

@@ -1,8 +1,9 @@
 """The topic: as the broker has it, and as it was agreed on.
 
-``python -m market_pulse.topic BROKERS TOPIC PARTITIONS [KEY=VALUE…]`` creates the topic, or sets what differs of its
-configuration, and prints what it changed; nothing if nothing. The number of partitions is agreed on once: another one
-would move symbols between partitions, and with them their order.
+``python -m market_pulse.topic TOPIC PARTITIONS [KEY=VALUE…]`` creates the topic, or sets what differs of its
+configuration, as root on the broker's host with the environment of its unit, and prints what it changed; nothing if
+nothing. The number of partitions is agreed on once: another one would move symbols between partitions, and with them
+their order.
 """
 
 import os
@@ -13,11 +14,14 @@ from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
+from kafka.net.compat import KafkaNetClient
 
-from market_pulse.errors import TopicError
+from market_pulse.errors import SettingsError, TopicError
+from market_pulse.kafka_login import BrokerLogin, Login, explained
+from market_pulse.settings import BrokerSettings
 
-_TIMEOUT_MS = 10_000
+_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -30,30 +34,45 @@ class Topic:
     end: Mapping[int, int]
 
 
-def connect(bootstrap_servers: str) -> KafkaAdminClient:
-    """Return an admin client for ``host:port,host:port``; it closes at the end of a `with` block.
+def connect(login: Login | BrokerLogin, seconds: int = _TIMEOUT_SECONDS) -> KafkaAdminClient:
+    """Return an admin client; it closes at the end of a `with` block.
 
     Raises:
+        RefusedError: the broker does not let it in; the message says whom, and why.
         kafka.errors.KafkaError: no broker answers within seconds.
     """
-    return KafkaAdminClient(
-        bootstrap_servers=bootstrap_servers.split(","),
-        bootstrap_timeout_ms=_TIMEOUT_MS,
-        request_timeout_ms=_TIMEOUT_MS,
-    )
+    made: list[KafkaNetClient] = []
+
+    def remember(**options: object) -> KafkaNetClient:
+        made.append(KafkaNetClient(**options))
+        return made[-1]
+
+    timeouts = {"bootstrap_timeout_ms": seconds * 1000, "request_timeout_ms": _TIMEOUT_SECONDS * 1000}
+    with explained(login):
+        try:
+            return KafkaAdminClient(kafka_client=remember, **timeouts, **login.options)
+        except KafkaError:
+            # One that is not let in leaves its thread and sockets behind (kafka-python 3.0.12).
+            for client in made:
+                client.close()
+                client._manager._net.stop()  # noqa: SLF001 - the client has no other way
+            raise
 
 
-def look_up(bootstrap_servers: str, name: str) -> Topic:
+def look_up(login: Login | BrokerLogin, name: str) -> Topic:
     """Ask the broker for the topic.
 
     Raises:
         TopicError: there is no such topic.
+        RefusedError: the broker does not let it in, or not see the topic.
         kafka.errors.KafkaError: the broker does not answer.
     """
-    with connect(bootstrap_servers) as admin:
-        described = next((topic for topic in admin.describe_topics([name]) if topic["partitions"]), None)
-        if described is None:
-            raise TopicError(f"topic {name} does not exist at {bootstrap_servers}; the kafka role creates it")
+    with connect(login) as admin, explained(login):
+        (described,) = admin.describe_topics([name])
+        if described["error_code"] == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(name)
+        if not described["partitions"]:
+            raise TopicError(f"topic {name} does not exist at {login.servers}; the kafka role creates it")
         partitions = [TopicPartition(name, item["partition_index"]) for item in described["partitions"]]
         first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
         last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
@@ -95,19 +114,17 @@ def agree(admin: KafkaAdminClient, topic: str, partitions: int, configuration: M
 def main(arguments: Sequence[str]) -> int:
     """Read the command line, agree on the topic, and return the exit code."""
     match arguments:
-        case [brokers, topic, partitions, *settings] if partitions.isdecimal() and all(
-            "=" in text for text in settings
-        ):
+        case [topic, partitions, *settings] if partitions.isdecimal() and all("=" in text for text in settings):
             try:
-                with connect(brokers) as admin:
+                with connect(BrokerSettings.load().broker_login) as admin:
                     changed = agree(admin, topic, int(partitions), dict(text.split("=", 1) for text in settings))
-            except (TopicError, KafkaError) as error:
+            except (TopicError, SettingsError, KafkaError) as error:
                 sys.stderr.write(f"{error}\n")
                 return os.EX_CONFIG
             sys.stdout.write(changed)
             return os.EX_OK
         case _:
-            sys.stderr.write("usage: python -m market_pulse.topic BROKERS TOPIC PARTITIONS [KEY=VALUE...]\n")
+            sys.stderr.write("usage: python -m market_pulse.topic TOPIC PARTITIONS [KEY=VALUE...]\n")
             return os.EX_USAGE
 
 

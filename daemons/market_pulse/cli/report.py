@@ -1,102 +1,19 @@
 """What `market-pulse status` makes of the facts: pure, facts in, findings and an exit level out."""
 
-import enum
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 
-_STALE_INTERVALS = 5
+from market_pulse.cli import host
+from market_pulse.cli.facts import Facts, Unit
+from market_pulse.cli.finding import Finding, Level
+
 _MOST_LAG = 10_000
-
-
-class Level(enum.IntEnum):
-    """How well the pipeline is; the value is the exit code."""
-
-    WELL = 0
-    ATTENTION = 1
-    DOWN = 2
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One systemd unit of this host, as the service manager tells it."""
-
-    name: str
-    active: str
-    sub: str
-    result: str
-    restarts: int
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Series:
-    """The newest stored bar of one symbol and interval, and how far behind market time it is."""
-
-    symbol: str
-    interval: str
-    bar_time: datetime
-    fetched_at: datetime
-    age: timedelta
-
-
-@dataclass(frozen=True)
-class Partition:
-    """One partition of the topic: the offset after its last record, the one after the last stored, and what it lost.
-
-    `held` is None but for a loss that nobody has accepted yet.
-    """
-
-    partition: int
-    end_offset: int
-    next_offset: int
-    held: str | None = None
-
-    @property
-    def lag(self) -> int:
-        """Records that are on the topic and not yet in the database."""
-        return self.end_offset - self.next_offset
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What became of every record that the sink has received, since the first."""
-
-    received: int
-    stored: int
-    unchanged: int
-    superseded: int
-    quarantined: int
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether every record received is accounted for."""
-        return self.received == self.stored + self.unchanged + self.superseded + self.quarantined
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that was asked; a part that could not be asked is absent and named in `unreachable`."""
-
-    at: datetime
-    market_time: datetime
-    interval: timedelta
-    units: tuple[Unit, ...] = ()
-    series: tuple[Series, ...] = ()
-    bars: int | None = None
-    ledger: Ledger | None = None
-    quarantine: Mapping[str, int] = field(default_factory=dict)
-    partitions: tuple[Partition, ...] = ()
-    producer: Mapping[str, object] | None = None
-    unreachable: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    level: Level
-    sentence: str
+_MOST_INTERVALS = 2
+_MOST_FINDINGS_OF_THE_AUDIT = 10
+# By job: its unit, and for how long its last success counts.
+_UNITS = {"audit": "auditor", "upkeep": "upkeep"}
+_FRESH = {"audit": timedelta(minutes=2), "upkeep": timedelta(days=2)}
 
 
 @dataclass(frozen=True)
@@ -119,46 +36,90 @@ def assess(facts: Facts) -> Report:
 
 def _findings(facts: Facts) -> Iterator[Finding]:
     for part, problem in facts.unreachable.items():
-        yield Finding(Level.DOWN, f"{part} cannot be asked: {problem}")
+        yield Finding(Level.DOWN, f"{part} cannot be asked: {problem}", part, of_host=True)
     if not facts.units:
-        yield Finding(Level.DOWN, "no unit of market-pulse is installed on this host")
+        yield Finding(Level.DOWN, "no unit of market-pulse is installed on this host", "units", of_host=True)
     for unit in facts.units:
-        if unit.active in {"failed", "inactive"}:
-            yield Finding(Level.DOWN, f"{unit.name} is {unit.active} ({unit.result})")
-        elif (unit.active, unit.sub) != ("active", "running"):
-            yield Finding(Level.ATTENTION, f"{unit.name} is {unit.active} ({unit.sub})")
+        yield from unit_findings(unit)
+    if facts.host is not None:
+        yield from host.findings(facts.host, facts.at)
+    yield from _stored_findings(facts)
+    yield from _offset_findings(facts)
+    if facts.bars is not None:
+        yield from _audit_findings(facts)
+
+
+def _stored_findings(facts: Facts) -> Iterator[Finding]:
     if facts.ledger and not facts.ledger.adds_up:
-        yield Finding(Level.DOWN, f"the ledger does not add up: {facts.ledger}")
+        yield Finding(Level.DOWN, f"the ledger does not add up: {facts.ledger}", "ledger")
     if facts.bars == 0:
-        yield Finding(Level.ATTENTION, "no bar is stored yet")
+        yield Finding(Level.ATTENTION, "no bar is stored yet", "bars")
     if facts.quarantine:
         reasons = ", ".join(f"{count} {reason}" for reason, count in facts.quarantine.items())
-        yield Finding(Level.ATTENTION, f"in quarantine: {reasons}")
-    yield from _offset_findings(facts)
-    yield from _freshness_findings(facts)
+        yield Finding(Level.ATTENTION, f"in quarantine: {reasons}", "quarantine")
+    for loss in facts.losses:
+        yield Finding(Level.ATTENTION, f"lost: {loss}", f"lost:{loss}")
+    if facts.months_in_default:
+        first, others = facts.months_in_default[0], len(facts.months_in_default) - 1
+        more = f" and of {others} more months" if others else ""
+        yield Finding(
+            Level.ATTENTION,
+            f"bars of {first:%Y-%m}{more} are in the default partition: systemctl start market-pulse-upkeep",
+            "default partition",
+        )
+
+
+def unit_findings(unit: Unit) -> Iterator[Finding]:
+    """Say whether a unit is not as it should be."""
+    if unit.is_job and unit.result == "success":
+        return
+    if unit.active in {"failed", "inactive"}:
+        yield Finding(Level.DOWN, f"{unit.name} is {unit.active} ({unit.result})", unit.name, of_host=True)
+    elif (unit.active, unit.sub) != ("active", "running"):
+        yield Finding(Level.ATTENTION, f"{unit.name} is {unit.active} ({unit.sub})", unit.name, of_host=True)
 
 
 def _offset_findings(facts: Facts) -> Iterator[Finding]:
-    behind = sum(max(partition.lag, 0) for partition in facts.partitions)
-    if behind > _MOST_LAG:
-        yield Finding(Level.ATTENTION, f"{behind} records on the topic are not stored yet")
+    if facts.records_behind > _MOST_LAG:
+        yield Finding(Level.ATTENTION, f"{facts.records_behind} records on the topic are not stored yet", "lag")
+    late = {
+        symbol: lag for symbol, lag in facts.lags.items() if lag > max(_MOST_INTERVALS * facts.interval, facts.grace)
+    }
+    if late:
+        symbol = max(late, key=lambda symbol: late[symbol])
+        more = f", and {len(late) - 1} more symbols are late" if len(late) > 1 else ""
+        yield Finding(
+            Level.ATTENTION,
+            f"{symbol} is stored {str(late[symbol]).split('.')[0]} of market time behind what was polled{more}",
+            "lag in time",
+            of_host=True,
+        )
     for partition in facts.partitions:
         if partition.held is not None:
-            yield Finding(Level.DOWN, f"nothing is stored until it is accepted: {partition.held}")
+            yield Finding(
+                Level.DOWN,
+                f"nothing is stored until it is accepted: {partition.held}",
+                f"partition {partition.partition} held",
+            )
         elif partition.lag < 0:
             yield Finding(
                 Level.DOWN,
                 f"partition {partition.partition} ends at offset {partition.end_offset}, "
                 f"but {partition.next_offset} is stored as the next: the topic has lost its tail",
+                f"partition {partition.partition} tail",
             )
 
 
-def _freshness_findings(facts: Facts) -> Iterator[Finding]:
-    if not facts.producer or facts.producer.get("state") != "polling":
-        return
-    limit = facts.interval * _STALE_INTERVALS
-    for series in facts.series:
-        if series.age > limit:
-            yield Finding(
-                Level.ATTENTION, f"{series.symbol} {series.interval} is {series.age} old while the market is open"
-            )
+def _audit_findings(facts: Facts) -> Iterator[Finding]:
+    for job, fresh in _FRESH.items():
+        run = facts.runs.get(job)
+        if run is None:
+            yield Finding(Level.ATTENTION, f"market-pulse-{_UNITS[job]} has never come to its end", job)
+        elif facts.at - run.finished_at > fresh:
+            since = f"{run.finished_at:%Y-%m-%d %H:%M} UTC"
+            yield Finding(Level.ATTENTION, f"market-pulse-{_UNITS[job]} has not come to its end since {since}", job)
+    for finding in facts.audit[:_MOST_FINDINGS_OF_THE_AUDIT]:
+        yield Finding(Level.ATTENTION, f"{finding.kind}: {finding.sentence}", f"{finding.kind} {finding.subject}")
+    if len(facts.audit) > _MOST_FINDINGS_OF_THE_AUDIT:
+        more = len(facts.audit) - _MOST_FINDINGS_OF_THE_AUDIT
+        yield Finding(Level.ATTENTION, f"and {more} more findings: see market.finding", "more findings")

@@ -1,58 +1,54 @@
-"""A Kafka broker: its metadata quorum has a leader, and a record goes through its own log and back.
+"""A Kafka broker: its metadata quorum has a leader, and a record goes through its own log and back, as a client's does.
 
 The record goes to a topic of the broker's own, one partition with its only replica there, so that in a cluster the
-answer is about this broker and no other.
+answer is about this broker and no other. It is sent and read at the clients' listener by a user who may do that alone;
+the probe makes that user itself, with the broker's key, and a password that nobody else ever knows.
 """
 
 import contextlib
 import logging
+import secrets
 import socket
 import time
 import uuid
 from contextlib import ExitStack
-from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
-from pydantic import Field
 
-from market_pulse import health
+from market_pulse import access, health
+from market_pulse.errors import AccessError
 from market_pulse.health import BrokerFacts, Verdict
-from market_pulse.settings import Settings
+from market_pulse.kafka_login import RefusedError, explained
+from market_pulse.settings import BrokerSettings
+from market_pulse.topic import connect
 
-_TIMEOUT_MS = 5000
+_TIMEOUT_SECONDS = 5
+_TIMEOUT_MS = _TIMEOUT_SECONDS * 1000
+_TIMEOUTS = {"bootstrap_timeout_ms": _TIMEOUT_MS, "request_timeout_ms": _TIMEOUT_MS}
 _RETENTION = {"retention.ms": "60000", "segment.ms": "60000", "segment.bytes": "1048576", "cleanup.policy": "delete"}
-
-
-class KafkaProbeSettings(Settings):
-    """The broker's own listener and number."""
-
-    kafka_listener: str = Field(pattern=r"^[^\s:,]+:\d+$")
-    kafka_node_id: int = Field(ge=0)
 
 
 class KafkaProbe:
     """Keeps its connections while the broker answers, and makes new ones after every failure."""
 
-    def __init__(self, settings: KafkaProbeSettings) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         """Connect at the first look."""
         # What the client logs about a broker that is away, each verdict says in a word.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
-        self._node_id = settings.kafka_node_id
-        self._partition = TopicPartition(f"market-pulse-probe-{settings.kafka_node_id}", 0)
-        self._common: dict[str, Any] = {
-            "bootstrap_servers": settings.kafka_listener,
-            "bootstrap_timeout_ms": _TIMEOUT_MS,
-            "request_timeout_ms": _TIMEOUT_MS,
-        }
+        self._settings = settings
+        self._partition = TopicPartition(f"{access.PROBE_PREFIX}{settings.kafka_node_id}", 0)
         self._connections: _Connections | None = None
 
     def __call__(self) -> Verdict:
         """Ask for the quorum and send a record through the broker."""
         try:
             if self._connections is None:
-                self._connections = _Connections(self._common, self._partition, self._node_id)
-            return health.broker(self._connections.ask(self._node_id, self._partition))
+                self._connections = _Connections(self._settings, self._partition)
+            return health.broker(self._connections.ask(self._settings.kafka_node_id, self._partition))
+        except (RefusedError, AccessError) as error:
+            self.close()
+            return Verdict(healthy=False, sentence=f"no round trip: {error}")
         except (KafkaError, OSError) as error:
             self.close()
             return Verdict(healthy=False, sentence=f"no round trip: {type(error).__name__}")
@@ -66,20 +62,26 @@ class KafkaProbe:
 
 
 class _Connections:
-    def __init__(self, common: dict[str, Any], partition: TopicPartition, node_id: int) -> None:
+    def __init__(self, settings: BrokerSettings, partition: TopicPartition) -> None:
         # A client that finds nobody leaves its thread and sockets behind (kafka-python 3.0.12).
-        host, _, port = common["bootstrap_servers"].rpartition(":")
-        socket.create_connection((host, int(port)), timeout=_TIMEOUT_MS / 1000).close()
+        for listener in (settings.kafka_broker_listener, settings.kafka_listener):
+            host, _, port = listener.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_TIMEOUT_SECONDS).close()
         with ExitStack() as stack:
-            self._admin = KafkaAdminClient(**common)
+            self._admin = connect(settings.broker_login, _TIMEOUT_SECONDS)
             stack.callback(self._admin.close)
-            self._make_topic(partition.topic, node_id)
-            self._producer = KafkaProducer(
-                acks="all", retries=0, max_block_ms=_TIMEOUT_MS, delivery_timeout_ms=2 * _TIMEOUT_MS, **common
-            )
-            stack.callback(_close, self._producer)
-            self._consumer = KafkaConsumer(enable_auto_commit=False, fetch_max_wait_ms=100, **common)
-            stack.callback(self._consumer.close)
+            self._make_topic(partition.topic, settings.kafka_node_id)
+            login = settings.login(partition.topic, secrets.token_urlsafe())
+            access.agree_on_acls(self._admin, access.probe_rights(partition.topic), only=False)
+            access.set_password(self._admin, login)
+            common = _TIMEOUTS | login.options
+            with explained(login):
+                self._producer = KafkaProducer(
+                    acks="all", retries=0, max_block_ms=_TIMEOUT_MS, delivery_timeout_ms=2 * _TIMEOUT_MS, **common
+                )
+                stack.callback(_close, self._producer)
+                self._consumer = KafkaConsumer(enable_auto_commit=False, fetch_max_wait_ms=100, **common)
+                stack.callback(self._consumer.close)
             self._consumer.assign([partition])
             self._stack = stack.pop_all()
 
@@ -126,6 +128,6 @@ def probe() -> KafkaProbe:
     """Return the probe of this host's broker.
 
     Raises:
-        SettingsError: its listener or node id is not given.
+        SettingsError: a listener, its node id or its key is not given.
     """
-    return KafkaProbe(KafkaProbeSettings.load())
+    return KafkaProbe(BrokerSettings.load())

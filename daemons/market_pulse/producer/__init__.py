@@ -2,32 +2,37 @@
 
 import argparse
 import logging
-import os
 from datetime import date, timedelta
 from pathlib import Path
 
-from market_pulse import log, notify, progress
+from market_pulse import log, notify
 from market_pulse.clock import Clock, MarketClock
-from market_pulse.errors import SettingsError
 from market_pulse.producer import store
+from market_pulse.producer.archive import FOLDER, Archive
+from market_pulse.producer.backlog import Backlog
 from market_pulse.producer.bars import BarMaker
 from market_pulse.producer.budget import Budget
 from market_pulse.producer.daemon import Producer
+from market_pulse.producer.environment import Environment, Places
+from market_pulse.producer.intake import Intake
 from market_pulse.producer.outbox import Outbox
+from market_pulse.producer.outlook import Outlook
 from market_pulse.producer.poller import Poller
 from market_pulse.producer.publisher import Publisher
+from market_pulse.producer.repairs import Repairs
 from market_pulse.producer.schedule import Agenda, Slots
 from market_pulse.producer.settings import ProducerSettings, SourceName
-from market_pulse.producer.signals import StopFlag
 from market_pulse.producer.store import Store
+from market_pulse.producer.trouble import Troubles
 from market_pulse.sessions import Sessions
+from market_pulse.signals import Signals
 from market_pulse.sources.alphavantage import Account, AlphaVantage
 from market_pulse.sources.answers import VENDOR_ZONE
 from market_pulse.sources.base import Cadence, Source
 from market_pulse.sources.replay import Replay
 
 # Old enough for any bar whose session is asked for.
-_FIRST_DAY = date(2000, 1, 3)
+FIRST_DAY = date(2000, 1, 3)
 
 _log = logging.getLogger(__name__)
 
@@ -49,28 +54,44 @@ def open_source(settings: ProducerSettings, clock: Clock) -> Source:
     return AlphaVantage(settings.source.value, str(settings.vendor_address), account, clock)
 
 
-def build(settings: ProducerSettings, memory: Store, notifier: notify.Notifier, progress_file: Path | None) -> Producer:
-    """Return the producer that the settings describe."""
-    clock = MarketClock.from_settings(settings)
-    sessions = Sessions.load(settings.exchange, _FIRST_DAY)
-    source = open_source(settings, clock)
+def build_poller(settings: ProducerSettings, memory: Store, archive: Archive, source: Source, clock: Clock) -> Poller:
+    """Return what asks a source, takes its answers in and remembers what a process before it did."""
+    sessions = Sessions.load(settings.exchange, FIRST_DAY)
     offer = source.offer(settings.symbols, settings.interval)
     settle = timedelta(seconds=settings.settle_seconds)
     slots = None if offer.cadence is Cadence.ONCE else Slots(sessions, offer, settle, extended=settings.extended_hours)
-    outbox = Outbox(memory, settings.outbox_max_bars)
-    agenda = Agenda(slots, offer.requests)
-    poller = Poller(
-        source=source,
-        agenda=agenda,
-        budget=Budget(memory, source.limits(), VENDOR_ZONE),
-        outbox=outbox,
-        maker=BarMaker(source.name, sessions, settle, offer.lag),
-        clock=clock,
-        long_answers=offer.long_answers,
-    )
-    poller.remember()
-    publisher = Publisher(outbox, settings.kafka_bootstrap_servers, settings.topic)
-    return Producer(clock, sessions, poller, outbox, publisher, notifier, progress_file)
+    limits = source.limits()
+    # What an answer of a process before brings, and what is missing beside it, are written down together or not at all.
+    with memory.transaction():
+        outbox = Outbox(memory, settings.outbox_max_bars)
+        poller = Poller(
+            source=source,
+            offer=offer,
+            store=memory,
+            intake=Intake(archive, outbox, BarMaker(source.name, sessions, settle, offer.lag), slots),
+            clock=clock,
+            outlook=Outlook(
+                agenda=Agenda(slots, ()),
+                budget=Budget(memory, limits, VENDOR_ZONE),
+                outbox=outbox,
+                repairs=Repairs(Backlog(memory), archive, sessions, offer),
+                troubles=Troubles(),
+                clock=clock,
+            ),
+        )
+        poller.watch(offer)
+        poller.recover()
+    return poller
+
+
+def build(settings: ProducerSettings, memory: Store, places: Places, notifier: notify.Notifier) -> Producer:
+    """Return the producer that the settings describe."""
+    clock = MarketClock.from_settings(settings)
+    archive = Archive(places.state / FOLDER, settings.archive_days)
+    poller = build_poller(settings, memory, archive, open_source(settings, clock), clock)
+    publisher = Publisher(poller.outlook.outbox, settings.kafka, settings.topic)
+    environment = Environment(places.configuration, places.runtime, settings) if places.configuration else None
+    return Producer(clock, poller, archive, publisher, notifier, places.progress, environment)
 
 
 def main() -> None:
@@ -83,15 +104,13 @@ def main() -> None:
     if checking:
         open_source(settings, MarketClock.from_settings(settings))
         return
-    state, runtime = os.environ.get("STATE_DIRECTORY"), os.environ.get("RUNTIME_DIRECTORY")
-    if not state:
-        raise SettingsError("STATE_DIRECTORY is missing: the unit gives it with StateDirectory=")
+    places = Places.from_environment()
     notifier = notify.from_environment()
-    with StopFlag() as stop:
-        memory = Store(Path(state) / store.NAME)
+    with Signals(can_reload=True) as signals:
+        memory = Store(places.state / store.NAME)
         try:
-            producer = build(settings, memory, notifier, Path(runtime) / progress.NAME if runtime else None)
+            producer = build(settings, memory, places, notifier)
             log.event(_log, logging.INFO, "started", source=settings.source, outbox=producer.outbox.waiting)
-            producer.run(stop)
+            producer.run(signals)
         finally:
             memory.close()

@@ -2,18 +2,21 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market_pulse import health, log, progress
 from market_pulse.clock import Clock
+from market_pulse.errors import SettingsError
 from market_pulse.notify import Notifier
+from market_pulse.producer.archive import Archive
+from market_pulse.producer.environment import Environment
 from market_pulse.producer.outbox import Outbox
 from market_pulse.producer.poller import Poller, Round
 from market_pulse.producer.publisher import Publisher
-from market_pulse.producer.signals import StopFlag
-from market_pulse.sessions import Sessions
+from market_pulse.producer.statement import budget_facts
+from market_pulse.signals import Signals
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -33,28 +36,39 @@ class Producer:
     """Runs until it is told to stop."""
 
     clock: Clock
-    sessions: Sessions
     poller: Poller
-    outbox: Outbox
+    archive: Archive
     publisher: Publisher
     notifier: Notifier
     progress_file: Path | None
+    environment: Environment | None
     _is_ready: bool = False
     _was_full: bool = False
+    _pruned_on: date | None = None
 
-    def run(self, stop: StopFlag) -> None:
-        """Go round until `stop` is set, then send what can be sent at once; the rest stays in the outbox."""
+    @property
+    def outbox(self) -> Outbox:
+        """Return what waits for the broker."""
+        return self.poller.outlook.outbox
+
+    def run(self, signals: Signals) -> None:
+        """Go round until told to stop, then send what can be sent at once; the rest stays in the outbox."""
         try:
-            while not stop.is_set:
-                self._run_cycle(stop)
-                stop.wait(self._pause())
+            # The files may have changed since systemd read them.
+            self._read_environment()
+            while not signals.stopping:
+                if signals.take_reload():
+                    self._reload()
+                self._run_cycle(signals)
+                signals.wait(self._pause())
         finally:
             self._shut_down()
 
-    def _run_cycle(self, stop: StopFlag) -> None:
-        polled = self.poller.round(lambda: stop.is_set)
+    def _run_cycle(self, signals: Signals) -> None:
+        polled = self.poller.round(lambda: signals.stopping)
+        self._prune()
         self.publisher.connect()
-        confirmed = self.publisher.round(0.0 if stop.is_set else _PUBLISH_SECONDS)
+        confirmed = self.publisher.round(0.0 if signals.stopping else _PUBLISH_SECONDS)
         self._tell(polled, confirmed)
         facts = self._facts()
         verdict = health.producer(facts)
@@ -70,6 +84,38 @@ class Producer:
         if verdict.healthy:
             self.notifier.watchdog()
 
+    def _reload(self) -> None:
+        if self._is_ready:
+            self.notifier.reloading()
+        self._read_environment()
+        if self._is_ready:
+            self.notifier.ready(health.producer(self._facts()).sentence)
+
+    def _read_environment(self) -> None:
+        """Take over the symbols that the unit's files name by now; with files that are wrong everything stays."""
+        if self.environment is None:
+            return
+        before = self.environment.settings.symbols
+        try:
+            settings, later = self.environment.read_again()
+        except SettingsError as error:
+            log.event(_log, logging.ERROR, "settings refused, the symbols stay", reason=str(error))
+            return
+        if later:
+            log.event(_log, logging.WARNING, "needs a restart", changed=",".join(later))
+        if settings.symbols != before:
+            self.poller.watch(self.poller.source.offer(settings.symbols, settings.interval))
+            added, removed = (set(settings.symbols) - set(before), set(before) - set(settings.symbols))
+            names = {"added": ",".join(sorted(added)), "removed": ",".join(sorted(removed))}
+            log.event(_log, logging.INFO, "symbols changed", **names)
+
+    def _prune(self) -> None:
+        """Drop the oldest answers, once a day."""
+        now = self.clock.now()
+        if self._pruned_on != now.date():
+            self._pruned_on = now.date()
+            self.archive.prune(now)
+
     def _shut_down(self) -> None:
         self.notifier.stopping()
         if self.publisher.connected:
@@ -82,7 +128,7 @@ class Producer:
         if self.outbox.waiting and self.publisher.connected:
             return _PAUSE_WITH_BARS_WAITING_SECONDS
         now = self.clock.now()
-        next_at = None if self.outbox.full else self.poller.next_at(now)
+        next_at = None if self.outbox.full else self.poller.outlook.next_at(now)
         until_poll = _LONGEST_PAUSE_SECONDS if next_at is None else self.clock.real_seconds(now, next_at)
         longest = 1.0 if self.outbox.waiting else _LONGEST_PAUSE_SECONDS
         return max(0.0, min(until_poll, longest))
@@ -99,21 +145,23 @@ class Producer:
 
     def _facts(self) -> health.ProducerFacts:
         now = self.clock.now()
-        slots, budget = self.poller.agenda.slots, self.poller.budget
-        trouble = "outbox full, polling stopped" if self.outbox.full else self.poller.trouble
+        look = self.poller.outlook
+        slots, budget, sessions = look.agenda.slots, look.budget, look.repairs.sessions
         return health.ProducerFacts(
-            exchange=self.sessions.name,
-            zone=self.sessions.zone,
+            exchange=sessions.name,
+            zone=sessions.zone,
             now=now,
-            symbols=len({request.symbol for request in self.poller.agenda.requests}),
+            symbols=len({request.symbol for request in look.agenda.requests}),
             waiting=self.outbox.waiting,
+            outbox_full=self.outbox.full,
             unconfirmed_seconds=self.publisher.unconfirmed_seconds,
             broker_away_seconds=self.publisher.away_seconds,
-            vendor_trouble=trouble,
+            broker_refusal=self.publisher.refusal,
+            vendor_trouble=self.poller.trouble,
             opens_at=slots.opens_at(now) if slots else None,
             calls_left=budget.left(now),
             calls_reset_at=budget.renewed_at(now),
-            next_poll_at=self.poller.next_at(now),
+            next_poll_at=look.next_at(now),
         )
 
     def _write_progress(self, facts: health.ProducerFacts, verdict: health.Verdict) -> None:
@@ -123,21 +171,16 @@ class Producer:
         progress.write(
             self.progress_file,
             {
-                "state": _state(facts),
+                "state": health.producer_state(facts),
                 "sentence": verdict.sentence,
                 "market_time": _text(facts.now),
                 "next_poll_at": _text(facts.next_poll_at),
                 "calls_left": facts.calls_left,
+                "budget": budget_facts(self.poller.outlook, facts.now),
                 "outbox": facts.waiting,
                 "last_bars": last_bars,
             },
         )
-
-
-def _state(facts: health.ProducerFacts) -> str:
-    if facts.broker_away_seconds is not None or facts.vendor_trouble is not None:
-        return "degraded"
-    return "idle" if facts.calls_left == 0 or facts.opens_at is not None else "polling"
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -1,29 +1,30 @@
-"""Asks what is due, as far as the budget goes, and puts the answers into the outbox."""
+"""Asks the vendor, one call at a time, and takes in what it answers.
+
+A call is written down before it is sent, and its answer is archived before anything is made of it: whatever ends the
+process, no answer is paid for twice, but for the one that was on its way.
+"""
 
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 from market_pulse import log
 from market_pulse.clock import Clock
-from market_pulse.producer.bars import BarMaker
-from market_pulse.producer.budget import Budget
-from market_pulse.producer.outbox import Outbox
-from market_pulse.producer.schedule import Agenda
-from market_pulse.sources.base import SHORT_ANSWER_ROWS, Answer, Refusal, RefusedError, Request, Source
+from market_pulse.contract import Cause
+from market_pulse.producer.archive import Archived
+from market_pulse.producer.intake import Intake, Taken
+from market_pulse.producer.outlook import GRAVE, Outlook, Task
+from market_pulse.producer.store import Store
+from market_pulse.sources.answers import parse
+from market_pulse.sources.base import SHORT_ANSWER_ROWS, Answer, Offer, Refusal, RefusedError, Request, Source
 
 # A round ends after this, so that what it brought is published and the watchdog hears of it.
 _ROUND_SECONDS = 5.0
 # A short answer reaches far enough back while fewer bars than this have ended since the last one.
 _SHORT_ANSWER_REACH = SHORT_ANSWER_ROWS * 4 // 5
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 300.0
-_TICK = timedelta(microseconds=1)
-_UNKNOWN_PAUSE = timedelta(days=1)
-_GRAVE = frozenset({Refusal.BAD_KEY, Refusal.NOT_ENTITLED})
 
 _log = logging.getLogger(__name__)
 
@@ -38,144 +39,200 @@ class Round:
 
 
 @dataclass
-class _Trouble:
-    refusal: Refusal
-    sentence: str
-    times: int = 1
-
-
-@dataclass
 class Poller:
-    """Works an agenda off against one source. `trouble` is a sentence while the source refuses something."""
+    """Works an agenda and a backlog off against one source."""
 
     source: Source
-    agenda: Agenda
-    budget: Budget
-    outbox: Outbox
-    maker: BarMaker
+    offer: Offer
+    store: Store
+    intake: Intake
     clock: Clock
-    long_answers: bool
+    outlook: Outlook
     last_bars: dict[str, datetime] = field(default_factory=dict)
-    _too_short: dict[Request, Answer] = field(default_factory=dict)
-    _troubles: dict[Request, _Trouble] = field(default_factory=dict)
-    _unusable: dict[Request, int] = field(default_factory=dict)
+    _last_round: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Take the parts of the outlook by their names: it looks at them, the poller changes them."""
+        look = self.outlook
+        self.agenda, self.budget, self.repairs = look.agenda, look.budget, look.repairs
+        self.troubles = look.troubles
 
     @property
     def trouble(self) -> str | None:
         """Return what the source refuses, or None while it answers everything."""
-        for request, trouble in self._troubles.items():
-            share = "" if len(self._troubles) == 1 else f" and {len(self._troubles) - 1} more"
+        for request, trouble in self.troubles:
+            share = "" if len(self.troubles) == 1 else f" and {len(self.troubles) - 1} more"
             return f"{self.source.name} refused {request.symbol}{share}: {trouble.sentence}"
         return None
 
-    def remember(self) -> None:
-        """Take up the agenda where the process before left it; what is played once is played once per process."""
+    def watch(self, offer: Offer) -> None:
+        """Ask the questions of an offer from now on; those that were asked before go on as they are.
+
+        A new one is taken up where a process before left it, and what is played once is played once per process.
+        """
+        self.offer = offer
+        known = frozenset(self.agenda.requests)
+        self.agenda.watch(offer.requests)
+        self.troubles.keep(frozenset(offer.requests))
         if self.agenda.slots is None:
             return
-        for request in self.agenda.requests:
-            poll = self.outbox.last_poll(request.symbol, request.interval.value)
-            if poll:
+        symbols = [request.symbol for request in offer.requests]
+        self.repairs.watch(offer, symbols)
+        self.last_bars = {symbol: at for symbol, at in self.last_bars.items() if symbol in symbols}
+        for request in offer.requests:
+            poll = self.outlook.outbox.last_poll(request.symbol, request.interval.value)
+            if poll and request not in known:
                 self.agenda.answer(request, poll.asked_at)
                 self.last_bars[request.symbol] = poll.last_bar
 
+    def recover(self) -> None:
+        """Take from the archive what a process before was still paid for and did not come to tell."""
+        now = self.clock.now()
+        slot = self.agenda.slots.latest(now) if self.agenda.slots else None
+        if slot is None:
+            return
+        for told, taken in self.intake.recovered:
+            if told.cause is Cause.POLL and taken.gap:
+                self.repairs.found_gap(told.request, taken.gap, told.asked_at)
+        for request in self.agenda.due(now):
+            for full in (False, True):
+                entry = self.repairs.archive.newest(replace(request, full=full), slot)
+                self._take_archived(Task(request, Cause.POLL), entry, Round())
+        for piece in self.repairs.backlog.open_pieces():
+            task = Task(self.repairs.request(piece), piece.cause, piece)
+            self._take_archived(task, self.repairs.archived(piece), Round())
+
     def round(self, stopping: Callable[[], bool]) -> Round:
-        """Ask what is due until everything is answered, something is refused, or time, budget or room run out."""
+        """Ask until nothing is left to ask, something is refused, or time, budget or room run out."""
         result = Round()
         until = time.monotonic() + _ROUND_SECONDS
-        for request in self.agenda.due(self.clock.now()):
+        self._forget_pauses_to_come()
+        for task in self.outlook.tasks():
             now = self.clock.now()
-            if stopping() or self.outbox.full or time.monotonic() > until or self.budget.allowed_at(now) > now:
+            if stopping() or self.outlook.outbox.full or time.monotonic() > until:
                 break
-            self.budget.spend(now)
-            try:
-                answer = self.source.fetch(self._reaching(request, now))
-            except RefusedError as error:
-                self._refused(request, error)
-                if error.refusal is not Refusal.BAD_CALL:
-                    break
-            else:
-                self._answered(request, answer, result)
+            if task.piece and self._take_archived(task, self.repairs.archived(task.piece), result):
+                continue
+            if self.budget.allowed_at(now) > now or not self._ask(task, now, result):
+                break
+        self._note_spent_day(self.clock.now())
         return result
 
-    def next_at(self, now: datetime) -> datetime | None:
-        """Return when there is something to ask next, within the budget; None if never."""
-        due = self.agenda.next_at(now)
-        return due and max(due, self.budget.allowed_at(now))
+    def _forget_pauses_to_come(self) -> None:
+        """End the pauses that were begun under a clock which has been set back since."""
+        now = self.clock.now()
+        if self._last_round and now < self._last_round:
+            self.troubles.held_until = None
+            self.agenda.not_before.clear()
+        self._last_round = now
+
+    def _note_spent_day(self, now: datetime) -> None:
+        """Tell of what is due, once a day, that the day's calls are used up."""
+        if self.agenda.slots is None or self.budget.left(now) != 0:
+            return
+        for request in self.agenda.due(now):
+            with self.store.transaction():
+                if self.budget.note_unasked(request, now):
+                    self.intake.note_quota(request, Cause.POLL, now)
+
+    def _ask(self, task: Task, now: datetime, result: Round) -> bool:
+        """Send a call; return whether the round goes on."""
+        request = self._reaching(task.request, now) if task.is_live else task.request
+        self.intake.archive.reserve(now)
+        self.budget.spend(now)
+        try:
+            answer = self.source.fetch(request)
+        except RefusedError as error:
+            self.intake.refuse(request, task.cause, error.asked_at or now, error)
+            return self._refused(task, error, now)
+        for waiting in self.troubles.back():
+            self.agenda.hurry(waiting)
+        self._take(task, answer, now, partial(self.intake.take, answer), result)
+        return True
 
     def _reaching(self, request: Request, now: datetime) -> Request:
         """Return the request in the length that should reach back to the last answer."""
         last = self.agenda.answered.get(request)
-        if request in self._too_short:
-            return replace(request, full=True)
-        if self.agenda.slots is None or last is None or last > now or not self.long_answers:
+        if self.agenda.slots is None or last is None or last > now or not self.offer.long_answers:
             return request
         return replace(request, full=self.agenda.slots.passed(last, now) > _SHORT_ANSWER_REACH)
 
-    def _answered(self, request: Request, answer: Answer, result: Round) -> None:
-        if self._troubles.pop(request, None) and not self._troubles:
-            log.event(_log, logging.INFO, "vendor answers again", symbol=request.symbol)
-        self._complain(request, answer)
-        result.answers += 1
-        if self.agenda.slots is None:
-            bars = self.maker.bars(answer, _EVER)
-            result.fresh += self.outbox.add_again(bars)
-            self.agenda.answer(request, self.clock.now())
-        else:
-            short = self._too_short.pop(request, None)
-            # A long answer without a bar is worth less than the short one before it.
-            answer = answer if short is None or answer.series.rows else short
-            poll = self.outbox.last_poll(request.symbol, request.interval.value)
-            if poll:
-                # Revisions are ordered by it: told under a clock that was ahead, wrong values would stay for good.
-                answer = replace(answer, fetched_at=max(answer.fetched_at, poll.fetched_at + _TICK))
-            # A last bar of the future was told before a market's clock was set back.
-            last = poll.last_bar if poll and poll.last_bar <= answer.asked_at else None
-            oldest = min((row.bar_time for row in answer.series.rows), default=None)
-            if last and oldest and self.agenda.slots.traded_between(last, min(oldest, answer.asked_at)):
-                if self.long_answers and short is None and not answer.request.full:
-                    # Stays open, and outside the outbox, which with its bars would forget what is missing.
-                    self._too_short[request] = answer
-                    return
-                edges = {"from": last + request.interval.length, "to": oldest}
-                told = {name: f"{edge:%Y-%m-%dT%H:%MZ}" for name, edge in edges.items()}
-                log.event(_log, logging.WARNING, "gap", symbol=request.symbol, **told)
-            # A long answer also tells the month before, which earlier answers told already.
-            reach = (SHORT_ANSWER_ROWS - 1) * request.interval.length
-            bars = self.maker.bars(answer, last - reach if answer.request.full and last else _EVER)
-            result.fresh += self.outbox.add(bars, answer.asked_at)
-            self.agenda.answer(request, answer.asked_at)
-        if bars:
-            newest = max(bar.bar_time for bar in bars)
-            self.last_bars[request.symbol] = newest
-            result.last_bar = max(newest, result.last_bar or newest)
+    def _take_archived(self, task: Task, entry: Archived | None, result: Round) -> bool:
+        """Take an answer in that was paid for before; return whether there is one."""
+        if entry is None or entry.asked_at > self.clock.now():
+            # A clock that was ahead of this one has answered for a time that has not come.
+            return False
+        try:
+            series = parse(entry.body, entry.request, entry.fetched_at)
+        except RefusedError as error:
+            # An older release read it; this one asks again.
+            log.event(_log, logging.WARNING, "archived answer unreadable", id=entry.request_id, reason=str(error))
+            return False
+        answer = Answer(entry.request, entry.request_id, entry.asked_at, entry.fetched_at, series, entry.body)
+        self._take(task, answer, entry.asked_at, partial(self.intake.take_archived, entry), result)
+        return True
 
-    def _refused(self, request: Request, error: RefusedError) -> None:
-        now = self.clock.now()
+    def _take(self, task: Task, answer: Answer, asked_at: datetime, take: Callable[..., Taken], result: Round) -> None:
+        """Take an answer in by a method of the intake, together with what follows from it for the backlog.
+
+        `asked_at` is by this host's clock, by which the agenda goes, too.
+        """
+        with self.store.transaction():
+            if task.piece:
+                taken = take(task.cause, task.piece.part.range, again=task.piece.again)
+                self.repairs.settle(task.piece, answer, taken.told)
+            else:
+                taken = take(task.cause)
+                if task.cause is Cause.POLL and self.agenda.slots:
+                    self.repairs.judge_end(answer)
+                    if taken.gap:
+                        self.repairs.found_gap(task.request, taken.gap, answer.asked_at)
+        result.answers += 1
+        result.fresh += taken.told
+        if task.is_live:
+            self._polled(task.request, asked_at, taken, result)
+
+    def _polled(self, request: Request, asked_at: datetime, taken: Taken, result: Round) -> None:
+        if self.troubles.clear(request):
+            log.event(_log, logging.INFO, "vendor answers again", symbol=request.symbol)
+        self.agenda.answer(request, asked_at if self.agenda.slots else self.clock.now())
+        if taken.newest:
+            self.last_bars[request.symbol] = taken.newest
+            result.last_bar = max(taken.newest, result.last_bar or taken.newest)
+
+    def _refused(self, task: Task, error: RefusedError, asked_at: datetime) -> bool:
+        """Decide what a refusal means; return whether the round goes on."""
+        now, request = self.clock.now(), task.request
         if self.agenda.slots is None:
             log.event(_log, logging.WARNING, "recording refused", recording=request.recording, reason=str(error))
             self.agenda.answer(request, now)
-            return
-        last = self._troubles.pop(request, None)
-        trouble = _Trouble(error.refusal, str(error), last.times + 1 if last else 1)
-        if error.refusal not in {last and last.refusal, *(other.refusal for other in self._troubles.values())}:
-            level = logging.ERROR if error.refusal in _GRAVE else logging.WARNING
-            facts = {"symbol": request.symbol, "refusal": error.refusal, "reason": str(error)}
-            log.event(_log, level, "vendor refused", **facts)
-        self._troubles[request] = trouble
+            return True
+        is_first = self._note(task, error, now)
         if error.refusal is Refusal.QUOTA:
-            self.budget.exhaust(now)
-        elif error.refusal is Refusal.BAD_CALL:
-            self.agenda.postpone(request, now + _UNKNOWN_PAUSE)
-        else:
-            pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(trouble.times - 1, 16), _LONGEST_PAUSE_SECONDS)
-            if error.refusal in _GRAVE:
-                pause = _LONGEST_PAUSE_SECONDS
-            # The pause is of real seconds: a simulated market runs on, the network does not run faster.
-            self.agenda.postpone(request, self.clock.after(now, pause))
+            # Of the day in which it was asked, not of the one in which the answer arrived.
+            self.budget.exhaust(asked_at)
+            return False
+        if error.refusal is Refusal.BAD_CALL or (task.piece and error.refusal is Refusal.NOT_ENTITLED):
+            return True
+        if self.troubles.is_the_vendors(is_new=is_first) or error.refusal is not Refusal.VENDOR_ERROR:
+            times = max(1, self.troubles.in_a_row - 1)
+            self.troubles.held_until = self.outlook.pause_until(now, times, self.source.name, error.refusal)
+            return False
+        return True
 
-    def _complain(self, request: Request, answer: Answer) -> None:
-        unusable = answer.series.unusable
-        if unusable and self._unusable.get(request) != len(unusable):
-            facts = {"symbol": request.symbol, "count": len(unusable), "first": unusable[0]}
-            log.event(_log, logging.WARNING, "bars unusable", **facts)
-        self._unusable[request] = len(unusable)
+    def _note(self, task: Task, error: RefusedError, now: datetime) -> bool:
+        """Write a refusal down where its question stands; return whether the question was answered before."""
+        if not task.is_live:
+            is_first = is_news = task.piece is None or task.piece.attempts == 0
+            if task.piece:
+                # What ends a piece is told as a gap, with this as its reason.
+                is_news = not self.repairs.refused(task.piece, error, now) and is_first
+        else:
+            trouble, is_news = self.troubles.add(task.request, error, self.budget.day(now))
+            is_first = trouble.times == 1
+            self.agenda.postpone(task.request, self.outlook.retry_at(task.request, trouble, now))
+        if is_news:
+            level = logging.ERROR if error.refusal in GRAVE else logging.WARNING
+            facts = {"symbol": task.request.symbol, "refusal": error.refusal, "reason": str(error)}
+            log.event(_log, level, "vendor refused", **facts)
+        return is_first

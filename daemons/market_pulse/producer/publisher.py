@@ -8,7 +8,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from market_pulse import log
+from market_pulse import kafka_login, log
+from market_pulse.kafka_login import Login
 from market_pulse.producer.outbox import Message, Outbox
 
 # So many bars are on their way at once, and no more before each of them is confirmed or has failed.
@@ -36,19 +37,20 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """One writer to one topic; a bar may arrive twice after a failure, and never not at all."""
 
-    def __init__(self, outbox: Outbox, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, outbox: Outbox, login: Login, topic: str) -> None:
         """Publish an outbox to a topic."""
         # The client logs every attempt to reconnect; that a broker is away our own events say once.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         self._outbox = outbox
-        self._servers = bootstrap_servers.split(",")
+        self._login = login
         self._topic = topic
         self._producer: KafkaProducer | None = None
         self._flight: list[tuple[Message, Any]] = []
         self._sent_at = 0.0
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, BaseException] = {}
         self._retry_at = 0.0
         self._away_since: float | None = None
+        self._refusal: str | None = None
         self._unconfirmed_since: float | None = None
 
     @property
@@ -58,8 +60,13 @@ class Publisher:
 
     @property
     def away_seconds(self) -> float | None:
-        """Return for how long the broker has not answered, or None while it does."""
+        """Return for how long the broker has not answered, or has refused what is sent; None while it takes it."""
         return None if self._away_since is None else time.monotonic() - self._away_since
+
+    @property
+    def refusal(self) -> str | None:
+        """Return what the broker that does not answer as it should has refused, and to whom; None if it is silent."""
+        return self._refusal
 
     @property
     def unconfirmed_seconds(self) -> float:
@@ -84,9 +91,10 @@ class Publisher:
         """Reach the broker, unless that is done or was tried a moment ago; return None if it does not answer."""
         if self._producer is None and time.monotonic() >= self._retry_at:
             try:
-                self._producer = KafkaProducer(bootstrap_servers=self._servers, **_CONFIGURATION)
+                with kafka_login.explained(self._login):
+                    self._producer = KafkaProducer(**self._login.options, **_CONFIGURATION)
             except KafkaError as error:
-                self._stumble(str(error))
+                self._stumble(error)
             else:
                 # With bars waiting, only a confirmed one shows that all is well again.
                 if not self._outbox.waiting:
@@ -110,7 +118,7 @@ class Publisher:
                 future = producer.send(self._topic, key=message.symbol.encode(), value=message.value)
             except KafkaError as error:
                 # Nothing of this symbol may overtake, and the rest would only wait as long again.
-                self._failed[message.symbol] = str(error)
+                self._failed[message.symbol] = error
                 break
             self._flight.append((message, future))
         if not self._flight:
@@ -126,7 +134,7 @@ class Publisher:
                 break
             self._flight.pop(0)
             if future.failed():
-                self._failed.setdefault(message.symbol, str(future.exception))
+                self._failed.setdefault(message.symbol, future.exception)
             # A bar that was written behind a lost one is sent again after it: per symbol the order stays.
             elif message.symbol not in self._failed:
                 confirmed.append(message.id)
@@ -158,13 +166,17 @@ class Publisher:
     def _recover(self) -> None:
         if self._away_since is not None:
             log.event(_log, logging.INFO, "broker answers again", waiting=self._outbox.waiting)
-            self._away_since = None
+            self._away_since = self._refusal = None
 
-    def _stumble(self, reason: str) -> None:
+    def _stumble(self, error: BaseException) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
+        before, self._refusal = self._refusal, kafka_login.refusal(self._login, error)
+        is_news = self._away_since is None or (self._refusal and not before)
         if self._away_since is None:
             self._away_since = time.monotonic()
-            log.event(_log, logging.WARNING, "broker does not answer", waiting=self._outbox.waiting, reason=reason)
+        if is_news:
+            name = "refused by the broker" if self._refusal else "broker does not answer"
+            log.event(_log, logging.WARNING, name, waiting=self._outbox.waiting, reason=self._refusal or error)
 
     def _discard(self) -> None:
         producer, self._producer = self._producer, None

@@ -26,6 +26,7 @@ class Slots:
         self._sessions = sessions
         self._cadence = offer.cadence
         self._length = offer.requests[0].interval.length
+        self._lag = offer.lag
         self._delay = settle + offer.lag
         self._extended = extended
         # Recent sessions only: each has about a thousand slots.
@@ -81,7 +82,7 @@ class Slots:
 
     def _place(self, session: Session) -> Sequence[datetime]:
         if self._cadence is Cadence.AFTER_CLOSE:
-            return (session.close + AFTER_CLOSE,)
+            return (session.close + self._lag + AFTER_CLOSE,)
         start, end = session.window(extended=self._extended)
         bars = -((start - end) // self._length)
         ends = (min(start + number * self._length, end) for number in range(1, bars + 1))
@@ -99,20 +100,28 @@ class Agenda:
 
     def due(self, now: datetime) -> list[Request]:
         """Return what to ask now, the longest unanswered first."""
-        slot = self._latest_slot(now)
-        if slot is None:
-            return []
-        due = [request for request in self.requests if self._is_open(request, slot, now) and self._may(request, now)]
+        due = [request for request in self.open(now) if self.may_at(request, now) == now]
         return sorted(due, key=lambda request: self.answered.get(request, _EVER))
 
-    def next_at(self, now: datetime) -> datetime | None:
-        """Return when something is due next, or None if nothing ever will be."""
+    def open(self, now: datetime) -> list[Request]:
+        """Return what has no answer since its last slot, whether it may be asked now or not."""
         slot = self._latest_slot(now)
-        waiting = [
-            self.not_before.get(request, now) for request in self.requests if slot and self._is_open(request, slot, now)
-        ]
-        following = [self.slots.following(now)] if self.slots else []
-        return min((*waiting, *following), default=None)
+        return [request for request in self.requests if slot and self._is_open(request, slot, now)]
+
+    def following(self, now: datetime) -> datetime | None:
+        """Return the next slot, or None where nothing is asked twice."""
+        return self.slots.following(now) if self.slots else None
+
+    def may_at(self, request: Request, now: datetime) -> datetime:
+        """Return when an open question may be asked: `now` or later."""
+        return max(now, self.not_before.get(request, now))
+
+    def watch(self, requests: Sequence[Request]) -> None:
+        """Ask these from now on; those that were asked before go on as they are."""
+        self.requests = requests
+        kept = frozenset(requests)
+        self.answered = {request: at for request, at in self.answered.items() if request in kept}
+        self.not_before = {request: at for request, at in self.not_before.items() if request in kept}
 
     def answer(self, request: Request, asked_at: datetime) -> None:
         """Close a request until its next slot."""
@@ -123,6 +132,10 @@ class Agenda:
         """Leave a request open, and ask it no earlier than `until`."""
         self.not_before[request] = until
 
+    def hurry(self, request: Request) -> None:
+        """Ask a request that waits as soon as it is due."""
+        self.not_before.pop(request, None)
+
     def _latest_slot(self, now: datetime) -> datetime | None:
         # Without slots everything is due once, from the beginning.
         return self.slots.latest(now) if self.slots else _EVER
@@ -131,6 +144,3 @@ class Agenda:
         answered = self.answered.get(request)
         # An answer from the future was given to a market's clock that has been set back since.
         return answered is None or answered < slot or answered > now
-
-    def _may(self, request: Request, now: datetime) -> bool:
-        return self.not_before.get(request, now) <= now

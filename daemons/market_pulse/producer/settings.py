@@ -2,11 +2,12 @@
 
 import enum
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, HttpUrl, NonNegativeFloat, model_validator
 
 from market_pulse.contract import Interval
+from market_pulse.kafka_login import Principal
 from market_pulse.settings import ClockSettings, KafkaSettings, MarketSettings
 
 
@@ -22,8 +23,10 @@ class ProducerSettings(MarketSettings, KafkaSettings, ClockSettings):
     """Whom to ask, for what, and how much to keep while the broker is away.
 
     `settle_seconds` is the market time that a bar is given after its end: polls come then, and a bar seen then is
-    final.
+    final. `archive_days` is for how many days of market time the vendor's answers are kept as they came.
     """
+
+    principal: ClassVar[Principal] = Principal.PRODUCER
 
     source: SourceName
     interval: Interval
@@ -32,6 +35,7 @@ class ProducerSettings(MarketSettings, KafkaSettings, ClockSettings):
     extended_hours: bool
     settle_seconds: NonNegativeFloat
     outbox_max_bars: int = Field(gt=0)
+    archive_days: int = Field(gt=0)
 
     @model_validator(mode="after")
     def _fits_the_source(self) -> Self:

@@ -42,6 +42,50 @@ _SCRIPTS = (
     _FIRST_SCHEMA,
     # Market time, ISO 8601: what the bars of the last answer carry.
     "ALTER TABLE poll ADD COLUMN fetched_at TEXT NOT NULL DEFAULT '1970-01-01T00:00:00+00:00';",
+    # Repairs and backfills tell bars, too, without being the last poll.
+    """
+CREATE TABLE telling (
+    symbol TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    fetched_at TEXT NOT NULL, -- market time, ISO 8601: the newest that any bar carries
+    PRIMARY KEY (symbol, interval)
+) WITHOUT ROWID;
+INSERT INTO telling SELECT symbol, interval, fetched_at FROM poll;
+ALTER TABLE poll DROP COLUMN fetched_at;
+CREATE TABLE archived (
+    day TEXT NOT NULL, -- the place in the archive up to which everything is in here
+    id INTEGER NOT NULL
+);
+""",
+    """
+CREATE TABLE backlog (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- of one part for ever: an answer on its way closes no other
+    symbol TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    month TEXT NOT NULL, -- of the exchange's time, YYYY-MM; empty for the daily answer
+    starts_at TEXT NOT NULL, -- the wanted bars begin here or later, UTC, ISO 8601,
+    ends_at TEXT NOT NULL, -- and before this
+    cause TEXT NOT NULL, -- repair or backfill
+    state TEXT NOT NULL, -- open, done or given up
+    reason TEXT NOT NULL,
+    opened_at TEXT NOT NULL, -- market time, ISO 8601, as the two that follow
+    asked_since TEXT NOT NULL, -- an answer from before this does not count
+    not_before TEXT NOT NULL,
+    chances INTEGER NOT NULL, -- to be asked again if the answer lacks some of the range
+    again INTEGER NOT NULL, -- 1 to tell the bars whatever was told before
+    attempts INTEGER NOT NULL,
+    denied INTEGER NOT NULL, -- the attempts that the vendor itself answered
+    told INTEGER NOT NULL,
+    request_id TEXT NOT NULL -- of the answer
+);
+CREATE INDEX backlog_symbol ON backlog (symbol, interval, month);
+CREATE TABLE quota_note (
+    day TEXT NOT NULL, -- the vendor's day
+    symbol TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    PRIMARY KEY (day, symbol, interval)
+) WITHOUT ROWID;
+    """,
 )
 _VERSION = len(_SCRIPTS)
 
@@ -55,36 +99,57 @@ class Store:
         Raises:
             StateError: it is damaged, not ours, or from another release.
         """
-        try:
+        self._path = path
+        with self._naming():
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._prepare(path)
-        except sqlite3.Error as error:
-            raise StateError(
-                f"{path} cannot be used: {error}; it holds bars not sent yet, so move it away rather than delete it"
-            ) from error
 
     def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        """Run one statement."""
-        return self._connection.execute(statement, values)
+        """Run one statement.
+
+        Raises:
+            StateError: the file cannot be written, or another process does not let go of it.
+        """
+        with self._naming():
+            return self._connection.execute(statement, values)
 
     def execute_many(self, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
         """Run one statement for many rows."""
-        self._connection.executemany(statement, rows)
+        with self._naming():
+            self._connection.executemany(statement, rows)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything in the block, or nothing of it; once it returns, a power cut cannot undo it."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Commit everything in the block, or nothing of it; once it returns, a power cut cannot undo it.
+
+        A block inside another one is a part of it.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # Does nothing where a full disk has rolled it back already.
+            self._connection.rollback()
             raise
-        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Turn what goes wrong with the file into an error that names it and says what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StateError(f"{self._path}: {error}; make room if the disk is full, try again if locked") from error
+        except sqlite3.Error as error:
+            what = f"{self._path} cannot be used: {error}"
+            raise StateError(f"{what}; it holds bars not sent yet, so move it away rather than delete it") from error
 
     def _prepare(self, path: Path) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")

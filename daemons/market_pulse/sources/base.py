@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from market_pulse.contract import Interval
 from market_pulse.errors import VendorError
@@ -34,6 +35,7 @@ class DataType(enum.StrEnum):
 class Request:
     """One question. `full` asks for the long answer, about a month, instead of the newest `SHORT_ANSWER_ROWS` bars.
 
+    `month`, written ``YYYY-MM``, asks for that month of the exchange's time alone; empty for the newest bars.
     `recording` is the name of the recorded answer, for a source that plays some.
     """
 
@@ -42,7 +44,15 @@ class Request:
     interval: Interval
     datatype: DataType = DataType.JSON
     full: bool = False
+    month: str = ""
     recording: str = ""
+
+
+def month_span(month: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the first instant of a month, written as in `Request`, and that of the next one, in UTC."""
+    first = datetime.strptime(month, "%Y-%m").replace(tzinfo=zone)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return first.astimezone(UTC), following.astimezone(UTC)
 
 
 class Row(NamedTuple):
@@ -58,7 +68,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """What an answer's body says: its rows, and a sentence for each row that could not be placed in time."""
+    """What an answer's body says: its rows, and a sentence for each row that is not told.
+
+    The latter could not be placed in time, or hold what has no place on the wire, or say two things about one bar.
+    """
 
     rows: Sequence[Row]
     unusable: Sequence[str] = ()
@@ -66,13 +79,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer with data. Both instants are market time: when it was asked for, and when it had arrived."""
+    """One answer with data. Both instants are market time: when it was asked for, and when it had arrived.
+
+    `body` is what arrived, without the key.
+    """
 
     request: Request
     request_id: str
     asked_at: datetime
     fetched_at: datetime
     series: Series
+    body: bytes = b""
 
 
 class Refusal(enum.StrEnum):
@@ -84,15 +101,32 @@ class Refusal(enum.StrEnum):
     BAD_KEY = "bad_key"  # the key in the vault is wrong
     BAD_CALL = "bad_call"  # this symbol or parameter is unknown; others may be fine
     VENDOR_ERROR = "vendor_error"  # the vendor, or the way to it, is broken
+    INVENTED = "invented"  # what looks like data is a sample of the vendor's own making
 
 
 class RefusedError(VendorError):
-    """The vendor's answer holds no data; the message is a sentence without the key."""
+    """The vendor's answer holds no data; the message is a sentence without the key.
 
-    def __init__(self, refusal: Refusal, sentence: str) -> None:
+    `body` is what arrived, without the key; empty where nothing did. `is_answer` is False where no answer came or none
+    to the question, because the network or the vendor's server failed. `asked_at` is market time, None where the
+    source does not tell it.
+    """
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        sentence: str,
+        body: bytes = b"",
+        *,
+        is_answer: bool = True,
+        asked_at: datetime | None = None,
+    ) -> None:
         """Keep the class of the refusal beside the sentence."""
         super().__init__(sentence)
         self.refusal = refusal
+        self.body = body
+        self.is_answer = is_answer
+        self.asked_at = asked_at
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +21,8 @@ from requests.adapters import HTTPAdapter
 
 _CHUNK_BYTES = 65_536
 _OK = 200
+# The header has whole seconds, and two clocks that are kept right differ by less.
+_CLOCKS_DIFFER_SECONDS = 5.0
 # A resolver that does not answer holds a thread for less than a minute.
 _MAX_ABANDONED = 8
 
@@ -28,11 +31,24 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class HttpError(Exception):
-    """There is no answer, or it is not a plain 200; the message is free of the address."""
+    """There is no answer, or it is not a plain 200; the message is free of the address.
+
+    `status` is the answer's, None where there was none; `body` is what arrived of it, which may be cut off.
+    """
+
+    def __init__(self, sentence: str, status: int | None = None, body: bytes = b"") -> None:
+        """Keep what arrived beside the sentence."""
+        super().__init__(sentence)
+        self.status = status
+        self.body = body
 
 
 class HttpClient:
-    """Asks one address, with keep-alive."""
+    """Asks one address, with keep-alive.
+
+    `ahead` is by how many seconds this host's clock was ahead of the server's at the last answer; 0 where both agree,
+    or where nothing shows it.
+    """
 
     def __init__(self, address: str, *, deadline_seconds: float, max_bytes: int) -> None:
         """Ask at `address`, such as ``https://www.alphavantage.co``, within a total deadline per request."""
@@ -41,9 +57,10 @@ class HttpClient:
         self._max_bytes = max_bytes
         self._session = _AbortableSession()
         self._abandoned: list[threading.Thread] = []
+        self.ahead = 0.0
 
-    def get(self, path: str, query: Mapping[str, str]) -> bytes:
-        """Return the body of the answer.
+    def get(self, path: str, query: Mapping[str, str], deadline_seconds: float | None = None) -> bytes:
+        """Return the body of the answer, within the client's deadline or this request's own.
 
         Raises:
             HttpError: refused, timed out, too large, compressed, or with another status than 200.
@@ -51,17 +68,19 @@ class HttpClient:
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         if len(self._abandoned) >= _MAX_ABANDONED:
             raise HttpError(f"{len(self._abandoned)} requests before still wait, most likely for the address of a name")
-        started = time.monotonic()
+        started, deadline = time.monotonic(), deadline_seconds or self._deadline
         outcome: Future[bytes] = Future()
         # A per-read timeout is no deadline, for a server may send a byte a second; and nothing ends a resolver's wait.
-        thread = threading.Thread(target=self._work, args=(outcome, self._session, path, query), daemon=True)
+        arguments = (outcome, self._session, path, query, deadline)
+        thread = threading.Thread(target=self._work, args=arguments, daemon=True)
         thread.start()
-        if not wait([outcome], self._deadline).done:
+        if not wait([outcome], deadline).done:
             self._abandoned.append(thread)
             self._session.abort()
             self._session = _AbortableSession()
-            raise HttpError(f"no whole answer within {self._deadline:g} s")
+            raise HttpError(f"no whole answer within {deadline:g} s")
         try:
+            self.ahead = self._session.ahead
             return outcome.result()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise HttpError(f"{_cause(error)} after {time.monotonic() - started:.1f} s") from None
@@ -70,15 +89,23 @@ class HttpClient:
         """Close the connections."""
         self._session.close()
 
-    def _work(self, outcome: Future[bytes], session: "_AbortableSession", path: str, query: Mapping[str, str]) -> None:
+    def _work(
+        self,
+        outcome: Future[bytes],
+        session: "_AbortableSession",
+        path: str,
+        query: Mapping[str, str],
+        deadline: float,
+    ) -> None:
         try:
-            outcome.set_result(self._get(session, path, query))
+            outcome.set_result(self._get(session, path, query, deadline))
         except Exception as error:  # noqa: BLE001 - it is raised again where the outcome is awaited
             outcome.set_exception(error)
         if session.aborted:
             session.close()
 
-    def _get(self, session: "_AbortableSession", path: str, query: Mapping[str, str]) -> bytes:
+    def _get(self, session: "_AbortableSession", path: str, query: Mapping[str, str], deadline: float) -> bytes:
+        sent = time.time()
         response = session.get(
             self._address + path,
             params=dict(query),
@@ -86,20 +113,33 @@ class HttpClient:
             allow_redirects=False,
             stream=True,
             # Only for the thread's own end: the deadline is kept by who waits for it.
-            timeout=2 * self._deadline,
+            timeout=2 * deadline,
         )
         session.response = response
+        session.ahead = _ahead(sent, response.headers)
         with response:
-            if response.status_code != _OK:
-                raise HttpError(f"HTTP status {response.status_code}")
+            wrong_status = None if response.status_code == _OK else f"HTTP status {response.status_code}"
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise HttpError("the answer is compressed, which was not asked for")
-            body = bytearray()
+                # What is compressed could hide the key from whoever keeps it.
+                raise HttpError(
+                    wrong_status or "the answer is compressed, which was not asked for", response.status_code
+                )
+            body, cut = self._read(response)
+            if flaw := wrong_status or cut:
+                raise HttpError(flaw, response.status_code, body)
+            return body
+
+    def _read(self, response: requests.Response) -> tuple[bytes, str | None]:
+        """Return the body as far as it goes, and what is wrong with it."""
+        body = bytearray()
+        try:
             while chunk := response.raw.read1(_CHUNK_BYTES):
                 body += chunk
                 if len(body) > self._max_bytes:
-                    raise HttpError(f"the answer is larger than {self._max_bytes} bytes")
-            return bytes(body)
+                    return bytes(body), f"the answer is larger than {self._max_bytes} bytes"
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return bytes(body), f"{_cause(error)} after {len(body)} bytes"
+        return bytes(body), None
 
 
 class _AbortableSession(requests.Session):
@@ -110,10 +150,15 @@ class _AbortableSession(requests.Session):
         # Neither proxies nor credentials are taken from what happens to be in the environment.
         self.trust_env = False
         self.aborted = False
+        self.ahead = 0.0
         self.response: requests.Response | None = None
         self._adapter = _AbortableAdapter()
         self.mount("https://", self._adapter)
         self.mount("http://", self._adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - wherever it points
+        """Return that nothing is a redirect: even to refuse one, its body would be read whole, however large."""
+        return
 
     def abort(self) -> None:
         """Cut every connection."""
@@ -162,6 +207,16 @@ class _AbortableAdapter(HTTPAdapter):
         if self._aborted:
             connection.close()
             raise ConnectionAbortedError
+
+
+def _ahead(sent: float, headers: Mapping[str, str]) -> float:
+    """Return by how many seconds a request was sent after its answer was dated, 0 if that is no more than usual."""
+    try:
+        # An answer from a cache is as old as it says.
+        dated = parsedate_to_datetime(headers["Date"]).timestamp() + float(headers.get("Age", 0))
+    except (KeyError, ValueError):
+        return 0.0
+    return sent - dated if sent - dated > _CLOCKS_DIFFER_SECONDS else 0.0
 
 
 def _cause(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from market_pulse.contract import Interval
 from market_pulse.errors import SettingsError
 from market_pulse.sources.answers import parse
-from market_pulse.sources.base import Answer, Cadence, DataType, Function, Limits, Offer, Request
+from market_pulse.sources.base import Answer, Cadence, DataType, Function, Limits, Offer, RefusedError, Request
 
 SIDECAR = ".request.json"
 
@@ -78,10 +78,13 @@ class Replay:
         answer, recording = self._recordings[request]
         body = answer.read_bytes()
         fetched_at = recording.fetched_at.astimezone(UTC)
-        series = parse(body, request, fetched_at)
-        # Of the content, so that the same recording is told with the same provenance every time.
-        request_id = hashlib.sha256(body).hexdigest()[:32]
-        return Answer(request, request_id, fetched_at, fetched_at, series)
+        try:
+            series = parse(body, request, fetched_at)
+        except RefusedError as error:
+            raise RefusedError(error.refusal, str(error), body) from None
+        # Of what was asked and of the content, so that a recording is told with the same provenance every time.
+        told = f"{request.function} {request.symbol} {request.interval} {fetched_at.isoformat()} ".encode() + body
+        return Answer(request, hashlib.sha256(told).hexdigest()[:32], fetched_at, fetched_at, series, body)
 
 
 def _recording(sidecar: Path) -> Recording:

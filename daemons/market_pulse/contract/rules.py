@@ -1,0 +1,118 @@
+"""What must hold of a record whose shape is right; pure."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from market_pulse.contract.records import VERSION, AnswerRecord, Bar, Interval, Reason, Rejection
+
+SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
+_TOKEN = re.compile(r"[A-Za-z0-9:._\-]{1,64}")
+_PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+_VOLUME = re.compile(r"[0-9]{1,19}")
+_MAX_VOLUME = 2**63 - 1
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_COUNT = 2**31 - 1
+# An epoch of zero, and seconds that were taken for milliseconds, come out as a day of 1970.
+_FIRST_YEAR = 1971
+# Two hosts' clocks differ, by less than the shortest bar; what was told later than that is not believed.
+CLOCK_SKEW = timedelta(minutes=1)
+# The vendor's clock and the one of the host that asks it.
+_VENDOR_SKEW = timedelta(seconds=5)
+_INTERVALS = frozenset(interval.value for interval in Interval)
+
+
+def first_violation(record: Bar | AnswerRecord, replayed_at: datetime | None = None) -> Rejection | None:
+    """Return the first rule that a bar or an answer's record breaks, or None for one that may be stored.
+
+    A bar is told after it has begun. Of one that is judged again, at `replayed_at`, it is enough that it has begun now.
+    """
+    found = _violations(record, replayed_at) if isinstance(record, Bar) else _answer_violations(record)
+    return next(found, None)
+
+
+def told_too_early(record: Bar | AnswerRecord, at: datetime) -> Rejection | None:
+    """Return what is wrong with a record that was told later than `at`, when it came or is judged again, or None.
+
+    The newest telling of a bar stands, so that one from the future would stand against every later one.
+    """
+    if record.fetched_at - at <= CLOCK_SKEW:
+        return None
+    detail = f"fetched_at {record.fetched_at} is later than {at}, when the record came onto the topic or was replayed"
+    return Rejection(Reason.FUTURE_TELLING, detail)
+
+
+def _violations(bar: Bar, replayed_at: datetime | None) -> Iterator[Rejection]:
+    yield from _common_violations(bar, ("source", "request_id"))
+    yield from _time_violations(bar, ("bar_time", "fetched_at"))
+    known_at = bar.fetched_at if replayed_at is None else max(bar.fetched_at, replayed_at)
+    if bar.bar_time - known_at > _VENDOR_SKEW:
+        yield Rejection(Reason.FUTURE_BAR, f"bar_time {bar.bar_time} is later than {known_at}, when it was told")
+    yield from _price_violations(bar)
+    if not _VOLUME.fullmatch(bar.volume) or int(bar.volume) > _MAX_VOLUME:
+        yield Rejection(Reason.BAD_VOLUME, f"volume {bar.volume[:32]!r}; a whole number from 0 to {_MAX_VOLUME}")
+
+
+def _answer_violations(answer: AnswerRecord) -> Iterator[Rejection]:
+    tokens = ("source", "request_id", "cause", "function", *(["refusal"] if answer.refusal is not None else []))
+    yield from _common_violations(answer, tokens)
+    covered = [moment for moment in (answer.covers_from, answer.covers_until) if moment is not None]
+    if len(covered) == 1:
+        yield Rejection(Reason.BAD_ANSWER, "covers_from and covers_until stand together or not at all")
+        return
+    times = ("asked_at", "fetched_at", "covers_from", "covers_until")
+    yield from _time_violations(answer, times if covered else times[:2])
+    if covered != sorted(covered):
+        yield Rejection(Reason.BAD_ANSWER, f"covers_until {covered[1]} is before covers_from {covered[0]}")
+    if answer.month is not None and not _MONTH.fullmatch(answer.month):
+        yield Rejection(Reason.BAD_ANSWER, f"month {answer.month[:32]!r}; written as 2026-05")
+    if answer.sha256 is not None and not _SHA256.fullmatch(answer.sha256):
+        yield Rejection(Reason.BAD_ANSWER, f"sha256 {answer.sha256[:32]!r}; 64 hexadecimal digits")
+    for name in ("rows", "told", "unusable"):
+        if not 0 <= getattr(answer, name) <= _MAX_COUNT:
+            yield Rejection(Reason.BAD_ANSWER, f"{name} is {getattr(answer, name)}; a count from 0 to {_MAX_COUNT}")
+
+
+def _common_violations(record: Bar | AnswerRecord, tokens: Iterable[str]) -> Iterator[Rejection]:
+    if record.v != VERSION:
+        yield Rejection(Reason.UNKNOWN_VERSION, f"version {record.v}; this release reads {VERSION}")
+    if not SYMBOL.fullmatch(record.symbol):
+        yield Rejection(Reason.BAD_SYMBOL, f"symbol {record.symbol[:32]!r}; allowed is {SYMBOL.pattern}")
+    if record.interval not in _INTERVALS:
+        yield Rejection(Reason.BAD_INTERVAL, f"interval {record.interval[:32]!r}; known are {', '.join(Interval)}")
+    for name in tokens:
+        token = getattr(record, name)
+        if not _TOKEN.fullmatch(token):
+            yield Rejection(Reason.BAD_PROVENANCE, f"{name} {token[:32]!r}; allowed is {_TOKEN.pattern}")
+
+
+def _time_violations(record: Bar | AnswerRecord, names: Iterable[str]) -> Iterator[Rejection]:
+    for name in names:
+        moment: datetime = getattr(record, name)
+        if moment.tzinfo is None:
+            yield Rejection(Reason.BAD_TIME, f"{name} {moment} has no UTC offset; write it with Z")
+        elif moment.utcoffset():
+            # PostgreSQL knows offsets below 16 hours only.
+            yield Rejection(Reason.BAD_TIME, f"{name} {moment} is not in UTC; write it in UTC with Z")
+        elif moment.year < _FIRST_YEAR:
+            yield Rejection(Reason.BAD_TIME, f"{name} {moment} lies before {_FIRST_YEAR}")
+
+
+def _price_violations(bar: Bar) -> Iterator[Rejection]:
+    for name in ("open", "high", "low", "close"):
+        text = getattr(bar, name)
+        if not _PRICE.fullmatch(text):
+            yield Rejection(Reason.BAD_PRICE, f"{name} {text[:32]!r}; a plain decimal such as 218.0951")
+            return
+        if Decimal(text) <= 0:
+            yield Rejection(Reason.PRICE_NOT_POSITIVE, f"{name} is {text}; a price is above zero")
+            return
+    opened, high, low, close = (Decimal(text) for text in (bar.open, bar.high, bar.low, bar.close))
+    if high < low:
+        yield Rejection(Reason.HIGH_BELOW_LOW, f"high {high} is below low {low}")
+    if not low <= opened <= high:
+        yield Rejection(Reason.OPEN_OUTSIDE_RANGE, f"open {opened} is outside {low}..{high}")
+    if not low <= close <= high:
+        yield Rejection(Reason.CLOSE_OUTSIDE_RANGE, f"close {close} is outside {low}..{high}")
