@@ -1,10 +1,11 @@
 """From Kafka records to the rows that are copied into PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from market_pulse import contract
-from market_pulse.contract import Bar, Rejection
+from market_pulse.contract import AnswerRecord, Bar, Rejection
 
 # The order of the columns in the staging table and in `bar_row`.
 BAR_COLUMNS = (
@@ -21,15 +22,37 @@ BAR_COLUMNS = (
     "request_id",
     "fetched_at",
 )
+# The order of the columns in `answer_row`.
+ANSWER_COLUMNS = (
+    "symbol",
+    "interval",
+    "asked_at",
+    "request_id",
+    "fetched_at",
+    "source",
+    "cause",
+    "function",
+    "month",
+    "refusal",
+    "sha256",
+    "row_count",
+    "told",
+    "unusable",
+    "covers_from",
+    "covers_until",
+)
+# The year 10000, which Python does not know.
+_MAX_MILLISECONDS = 253_402_300_800_000
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\\\0"})
 
 
 class Record(NamedTuple):
-    """One record of one partition of the topic, as Kafka holds it."""
+    """One record of one partition of the topic, as Kafka holds it; `appended_at` is None where it is not known."""
 
     offset: int
     key: bytes | None
     value: bytes | None
+    appended_at: datetime | None = None
 
 
 class Rejected(NamedTuple):
@@ -39,17 +62,31 @@ class Rejected(NamedTuple):
     rejection: Rejection
 
 
-def decode(records: Iterable[Record]) -> tuple[list[Bar], list[Rejected]]:
-    """Part the records into bars and those that are none; together they are as many as the records."""
-    bars: list[Bar] = []
-    rejected: list[Rejected] = []
+class Decoded(NamedTuple):
+    """What a partition's records are, in order: together as many as the records."""
+
+    bars: list[tuple[Record, Bar]]
+    answers: list[AnswerRecord]
+    rejected: list[Rejected]
+
+
+def decode(records: Iterable[Record], replayed_at: datetime | None = None) -> Decoded:
+    """Part the records into bars, answers, and those that are neither; see `contract.decode`."""
+    decoded = Decoded([], [], [])
     for record in records:
-        decoded = contract.decode(record.key, record.value)
-        if isinstance(decoded, Rejection):
-            rejected.append(Rejected(record, decoded))
+        found = contract.decode(record.key, record.value, record.appended_at, replayed_at)
+        if isinstance(found, Rejection):
+            decoded.rejected.append(Rejected(record, found))
+        elif isinstance(found, AnswerRecord):
+            decoded.answers.append(found)
         else:
-            bars.append(decoded)
-    return bars, rejected
+            decoded.bars.append((record, found))
+    return decoded
+
+
+def record_time(milliseconds: int) -> datetime | None:
+    """Return a record's own time from Kafka's milliseconds since 1970; None for what is no time."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 <= milliseconds < _MAX_MILLISECONDS else None
 
 
 def copy_line(fields: Sequence[str | int | bool | bytes | None]) -> str:
@@ -72,6 +109,28 @@ def bar_row(bar: Bar) -> tuple[str | bool, ...]:
         bar.source,
         bar.request_id,
         bar.fetched_at.isoformat(),
+    )
+
+
+def answer_row(answer: AnswerRecord) -> tuple[str | int | None, ...]:
+    """Return an answer's values in the order of `ANSWER_COLUMNS`."""
+    return (
+        answer.symbol,
+        answer.interval,
+        answer.asked_at.isoformat(),
+        answer.request_id,
+        answer.fetched_at.isoformat(),
+        answer.source,
+        answer.cause,
+        answer.function,
+        answer.month,
+        answer.refusal,
+        answer.sha256,
+        answer.rows,
+        answer.told,
+        answer.unusable,
+        answer.covers_from.isoformat() if answer.covers_from else None,
+        answer.covers_until.isoformat() if answer.covers_until else None,
     )
 
 

@@ -38,10 +38,16 @@ def main() -> None:
 
 
 def _run(settings: ConsumerSettings) -> None:
-    database = Database(settings.database_host, settings.database_port, settings.database_name, settings.database_user)
+    database = Database(
+        host=settings.database_host,
+        port=settings.database_port,
+        name=settings.database_name,
+        user=settings.database_user,
+        authority=str(settings.database_authority),
+    )
     only = OnlyConsumer(database, settings.topic)
     try:
-        topic = look_up(settings.kafka_bootstrap_servers, settings.topic)
+        topic = look_up(settings.kafka, settings.topic)
         plan = resume(database, topic)
         for note in plan.notes:
             _log.warning("%s", note)

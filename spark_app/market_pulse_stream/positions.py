@@ -8,17 +8,35 @@ from uuid import UUID
 from market_pulse.errors import PositionError
 from market_pulse.topic import Topic
 
+# What a producer took back was never told. The price: a transaction that stays open holds up its partition, until the
+# broker ends it after at most transaction.max.timeout.ms, 15 minutes.
+ISOLATION_LEVEL = "read_committed"
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The next offset to read of each partition, and what the operator should know about it."""
+    """The next offset to read of each partition, and what the operator should know about it.
+
+    `gone` says which records were deleted before the first start could read them, by partition; it is among the notes.
+    """
 
     next_offset: Mapping[int, int]
     notes: tuple[str, ...]
+    gone: Mapping[int, str]
 
     def starting_offsets(self, topic: str) -> str:
         """Return the JSON of the Kafka source's ``startingOffsets`` option."""
         return json.dumps({topic: {str(partition): offset for partition, offset in self.next_offset.items()}})
+
+
+def ends_of_batch(log: str, topic: str) -> dict[int, int]:
+    """Return up to which offset a batch reads each partition.
+
+    Args:
+        log: an entry of Spark's log of offsets: one line each for its version, the batch, and the only source.
+        topic: the source's.
+    """
+    return {int(partition): end for partition, end in json.loads(log.splitlines()[2])[topic].items()}
 
 
 def losses(topic: Topic, known: Mapping[int, int]) -> dict[int, str]:
@@ -72,13 +90,25 @@ def plan(topic: Topic, stored: Mapping[UUID, Mapping[int, int]], held: Mapping[i
             f"topic {topic.name} was made anew: it has the id {topic.id}, the positions of {', '.join(others)} do not "
             "apply to it, and it is read from its beginning"
         )
-    notes += [
-        f"topic {topic.name} partition {partition} begins at offset {topic.beginning[partition]}: "
-        f"offsets 0 to {topic.beginning[partition] - 1} were gone before they could be read"
-        for partition in sorted(topic.beginning.keys() - known.keys())
+    new = sorted(topic.beginning.keys() - known.keys())
+    waiting = sum(topic.end[partition] - offset for partition, offset in known.items())
+    if known and new and waiting:
+        # Not refused: the tables end the same in any order, and symbols that moved would get no bars.
+        notes.append(
+            f"topic {topic.name} has the new partition {', '.join(map(str, new))}, so that symbols have moved, while "
+            f"{waiting} records of the others are not stored: the newest telling stands even so, but an answer may be "
+            "stored before its bars"
+        )
+    # The start is not held: nothing is stored that could be wrong, and what waits in the log would only age.
+    gone = {
+        partition: f"topic {topic.name} partition {partition}: offsets 0 to {topic.beginning[partition] - 1} were gone "
+        "before they could be read; fetch those bars again from the vendor, and accept it in psql: "
+        f"SELECT market.accept_loss('{topic.id}', {partition})"
+        for partition in new
         if topic.beginning[partition] > 0
-    ]
-    return Plan({partition: known.get(partition, first) for partition, first in topic.beginning.items()}, tuple(notes))
+    }
+    next_offset = {partition: known.get(partition, first) for partition, first in topic.beginning.items()}
+    return Plan(next_offset, (*notes, *gone.values()), gone)
 
 
 def _way_out(topic: Topic, partition: int) -> str:

@@ -24,18 +24,24 @@ _DEAD_PEER: dict[str, Any] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-# Connection lost, server going down or starting, serialization failure or deadlock: trying again is the cure.
-_TRANSIENT = ("08", "57P", "40")
+# Connection lost, server going down or starting, serialization failure or deadlock, a lock that another held for too
+# long: trying again is the cure. A statement that took too long or was cancelled (57014) would take as long again: that
+# ends the consumer, and systemd's restart is its other try.
+_TRANSIENT = ("08", "57P", "40", "55P03")
 
 
 @dataclass(frozen=True)
 class Database:
-    """Where the bars are stored; no secret, because it travels to the executors inside Spark's tasks."""
+    """Where the bars are stored; no secret, because it travels to the executors inside Spark's tasks.
+
+    `authority` is the path, the same on every host, of the authority that vouches for the server.
+    """
 
     host: str
     port: int
     name: str
     user: str
+    authority: str
 
     def connect(self, application: str) -> Connection:
         """Open a session, with the password from this process's credentials.
@@ -47,6 +53,8 @@ class Database:
         session: Connection = psycopg2.connect(
             host=self.host,
             port=self.port,
+            sslmode="verify-full",
+            sslrootcert=self.authority,
             dbname=self.name,
             user=self.user,
             password=_password(),

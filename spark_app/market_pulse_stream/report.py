@@ -27,7 +27,7 @@ from market_pulse_stream.sink import Account
 IDLE_REPORT_SECONDS = 3
 _SILENCE_SECONDS = 15
 
-_FATES = ("received", "stored", "unchanged", "superseded", "quarantined", "skipped")
+_FATES = ("received", "stored", "unchanged", "superseded", "quarantined", "answers", "empty", "skipped")
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +58,7 @@ class Report(StreamingQueryListener):
 
     def batch_ends(self, batch_id: int, accounts: Sequence[Account]) -> None:
         """Note what became of a batch's records."""
-        received = sum(account.received for account in accounts)
+        received = sum(account.received + account.answers for account in accounts)
         now = datetime.now(UTC)
         with self._lock:
             self._batch_running = False
@@ -97,6 +97,8 @@ class Report(StreamingQueryListener):
         self._hear(behind=behind)
         with self._lock:
             accounts = self._accounts.pop(event.progress.batchId, None)
+            if accounts:
+                self._facts = msgspec.structs.replace(self._facts, batch_ms=_milliseconds(event.progress))
         if accounts:
             _log_batch(event.progress, accounts, behind)
 
@@ -119,8 +121,12 @@ def records_behind(spark_progress: StreamingQueryProgress) -> int:
     return total
 
 
+def _milliseconds(spark_progress: StreamingQueryProgress) -> int:
+    return int(spark_progress.durationMs.get("triggerExecution", 0))
+
+
 def _log_batch(spark_progress: StreamingQueryProgress, accounts: Sequence[Account], behind: int) -> None:
     counts = {fate: sum(getattr(account, fate) for account in accounts) for fate in _FATES}
     level = logging.WARNING if counts["quarantined"] else logging.INFO
-    seconds = spark_progress.durationMs.get("triggerExecution", 0) / 1000
+    seconds = _milliseconds(spark_progress) / 1000
     event(_log, level, "batch stored", batch=spark_progress.batchId, **counts, behind=behind, seconds=seconds)

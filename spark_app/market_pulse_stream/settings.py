@@ -1,14 +1,21 @@
 """What the consumer's unit tells it."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import AliasChoices, Field, PositiveInt, SecretStr
 
+from market_pulse.kafka_login import Principal
 from market_pulse.settings import DatabaseSettings, KafkaSettings
 
 
 class ConsumerSettings(KafkaSettings, DatabaseSettings):
-    """The driver's settings; the executors take the password from their own unit's credential of the same name."""
+    """The driver's settings; the executors take the passwords from credentials of their own unit.
+
+    For the sake of the Java part of the driver, its unit has the password for Kafka in a file for Java as well.
+    """
+
+    principal: ClassVar[Principal] = Principal.CONSUMER
 
     postgresql_writer_password: SecretStr = Field(min_length=1)
     max_offsets_per_trigger: PositiveInt = 50_000

@@ -1,7 +1,7 @@
-"""Stores one partition of one batch: bars, rejects, ledger row and position in one transaction.
+"""Stores records of one partition: bars, rejects, ledger row and position in one transaction.
 
-Sink: PostgreSQL, schema `market`. Writing the same records again changes nothing, because records below the stored
-position are skipped; a record above it means that others are missing, and nothing is written.
+Sink: PostgreSQL, schema `market` or one made like it. Writing the same records again changes nothing, because records
+below the stored position are skipped; what was read from above it leaves others out, and nothing is written.
 """
 
 import io
@@ -11,11 +11,12 @@ from uuid import UUID
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.sql import Composable
 
-from market_pulse.contract import Bar
+from market_pulse.contract import AnswerRecord, Bar
 from market_pulse.errors import PositionError
-from market_pulse_stream import statements
-from market_pulse_stream.decode import Record, Rejected, bar_row, copy_line, decode
+from market_pulse_stream.decode import Record, Rejected, answer_row, bar_row, copy_line, decode
+from market_pulse_stream.statements import MARKET, Statements, statements
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the records of one task; all counts are records, `skipped` ones were stored before."""
+    """What became of the records of one task.
+
+    All counts are records: `skipped` ones were stored before, `received` ones are bars or should be, and what remains
+    are `answers`, which are no bars. `empty` counts the offsets without a record.
+    """
 
     partition: int
     from_offset: int
@@ -42,63 +47,91 @@ class Account:
     unchanged: int = 0
     superseded: int = 0
     quarantined: int = 0
+    answers: int = 0
+    empty: int = 0
 
 
-def store(connection: Connection, task: Task, records: Sequence[Record]) -> Account:
-    """Store the records of a task, in order of their offsets, and return what became of them.
+def store(
+    connection: Connection,
+    task: Task,
+    records: Sequence[Record],
+    schema: str = MARKET,
+    offsets: range | None = None,
+) -> Account:
+    """Store records of a task, in order of their offsets, and return what became of them.
+
+    Args:
+        connection: of the writer, outside of a transaction.
+        task: whose records these are.
+        records: what Kafka gave.
+        schema: where to.
+        offsets: what was read; one without a record holds none. By default all from the first record to the last.
 
     Raises:
-        PositionError: the partition has no stored position, or records before these were never stored.
+        PositionError: the partition has no stored position, or offsets before these were never read.
         psycopg2.Error: PostgreSQL refused; nothing was written.
     """
+    if offsets is None:
+        offsets = range(records[0].offset, records[-1].offset + 1) if records else range(0)
+    sql = statements(schema)
     with connection, connection.cursor() as cursor:
-        position, log_epoch = _locked_position(cursor, task)
+        position, log_epoch = lock_position(cursor, sql, task)
         fresh = [record for record in records if record.offset >= position]
         skipped = len(records) - len(fresh)
-        if not fresh:
+        if offsets.stop <= position:
             return Account(task.partition, position, position, skipped=skipped)
-        if fresh[0].offset > position:
+        if offsets.start > position:
             raise PositionError(
-                f"topic {task.topic} partition {task.partition}: the batch begins at offset {fresh[0].offset}, but "
-                f"offsets {position} to {fresh[0].offset - 1} were never stored; the next start names the cause"
+                f"topic {task.topic} partition {task.partition} was read from offset {offsets.start} on, but offsets "
+                f"{position} to {offsets.start - 1} were never read; the next start begins there"
             )
-        bars, rejected = decode(fresh)
-        stored, unchanged, superseded = _store_bars(cursor, bars)
-        _quarantine(cursor, task, log_epoch, rejected)
+        decoded = decode(fresh)
+        stored, unchanged, superseded = store_bars(cursor, sql, task.partition, decoded.bars)
+        store_answers(cursor, sql, decoded.answers)
+        _quarantine(cursor, sql, task, log_epoch, decoded.rejected)
         account = Account(
             task.partition,
             from_offset=position,
-            until_offset=fresh[-1].offset + 1,
+            until_offset=offsets.stop,
             skipped=skipped,
-            received=len(fresh),
+            received=len(fresh) - len(decoded.answers),
             stored=stored,
             unchanged=unchanged,
             superseded=superseded,
-            quarantined=len(rejected),
+            quarantined=len(decoded.rejected),
+            answers=len(decoded.answers),
+            empty=offsets.stop - position - len(fresh),
         )
         ids = {"run_id": str(task.run_id), "topic_id": str(task.topic_id), "log_epoch": log_epoch}
         facts = {**vars(account), **vars(task), **ids}
-        cursor.execute(statements.WRITE_LEDGER, facts)
-        cursor.execute(statements.MOVE_POSITION, facts)
+        cursor.execute(sql.move_position, facts)
+        cursor.execute(sql.write_ledger, facts)
     return account
 
 
-def _locked_position(cursor: Cursor, task: Task) -> tuple[int, int]:
-    """Return the next offset and the epoch of the log that it counts in."""
-    cursor.execute(statements.LOCK_POSITION, {"topic_id": str(task.topic_id), "partition": task.partition})
+def lock_position(cursor: Cursor, sql: Statements, task: Task) -> tuple[int, int]:
+    """Become the partition's only writer until commit; return its next offset and the epoch of the log it counts in.
+
+    Raises:
+        PositionError: the partition has no stored position.
+    """
+    cursor.execute(sql.lock_position, {"topic_id": str(task.topic_id), "partition": task.partition})
     row = cursor.fetchone()
     if row is None:
         raise PositionError(f"topic {task.topic} partition {task.partition} has no position: restart the consumer")
     return int(row[0]), int(row[1])
 
 
-def _store_bars(cursor: Cursor, bars: Sequence[Bar]) -> tuple[int, int, int]:
+def store_bars(
+    cursor: Cursor, sql: Statements, partition: int, bars: Sequence[tuple[Record, Bar]]
+) -> tuple[int, int, int]:
+    """Merge bars that travelled through a partition; return how many were stored, unchanged and superseded."""
+    cursor.execute(sql.create_staging)
     if not bars:
         return 0, 0, 0
-    cursor.execute(statements.CREATE_STAGING)
-    _copy(cursor, statements.COPY_BARS, map(bar_row, bars))
-    cursor.execute(statements.MERGE_REVISIONS)
-    cursor.execute(statements.MERGE_BARS)
+    copy_rows(cursor, sql.copy_bars, ((*bar_row(bar), record.offset) for record, bar in bars))
+    cursor.execute(sql.merge_revisions, {"partition": partition})
+    cursor.execute(sql.merge_bars)
     counts = cursor.fetchone()
     if counts is None:
         raise AssertionError("an aggregate without GROUP BY returns one row")
@@ -106,7 +139,14 @@ def _store_bars(cursor: Cursor, bars: Sequence[Bar]) -> tuple[int, int, int]:
     return stored, told_as_stored - stored, total - told_as_stored
 
 
-def _quarantine(cursor: Cursor, task: Task, log_epoch: int, rejected: Iterable[Rejected]) -> None:
+def store_answers(cursor: Cursor, sql: Statements, answers: Sequence[AnswerRecord]) -> None:
+    """Add the answers that are not stored yet; the staging tables are those of `store_bars`."""
+    if answers:
+        copy_rows(cursor, sql.copy_answers, map(answer_row, answers))
+        cursor.execute(sql.merge_answers)
+
+
+def _quarantine(cursor: Cursor, sql: Statements, task: Task, log_epoch: int, rejected: Iterable[Rejected]) -> None:
     rows = (
         (
             str(task.topic_id),
@@ -118,13 +158,19 @@ def _quarantine(cursor: Cursor, task: Task, log_epoch: int, rejected: Iterable[R
             rejection.detail,
             record.key,
             record.value,
+            record.appended_at.isoformat() if record.appended_at else None,
         )
         for record, rejection in rejected
     )
-    _copy(cursor, statements.COPY_QUARANTINE, rows)
+    copy_rows(cursor, sql.copy_quarantine, rows)
 
 
-def _copy(cursor: Cursor, statement: str, rows: Iterable[Sequence[str | int | bool | bytes | None]]) -> None:
-    text = "".join(map(copy_line, rows))
-    if text:
-        cursor.copy_expert(statement, io.StringIO(text))
+def copy_rows(cursor: Cursor, statement: Composable, rows: Iterable[Sequence[str | int | bool | bytes | None]]) -> None:
+    """Send rows to a statement ``COPY … FROM STDIN``; none, and nothing is sent."""
+    # As bytes: a buffer of text takes four of them for each letter.
+    lines = io.BytesIO()
+    for row in rows:
+        lines.write(copy_line(row).encode())
+    if lines.tell():
+        lines.seek(0)
+        cursor.copy_expert(statement, lines)

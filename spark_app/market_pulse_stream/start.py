@@ -19,8 +19,15 @@ LOCK_SECONDS = 5
 _READ_POSITIONS = "SELECT topic_id::text, partition, next_offset, held FROM market.stream_position WHERE topic = %s"
 _HOLD = "UPDATE market.stream_position SET held = %s WHERE topic_id = %s AND partition = %s AND held IS NULL"
 _ADD_POSITION = """
-INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, %s, %s, %s)
-ON CONFLICT DO NOTHING
+WITH added AS (
+    INSERT INTO market.stream_position (topic_id, partition, topic, next_offset)
+    VALUES (%(topic_id)s, %(partition)s, %(topic)s, %(next_offset)s)
+    ON CONFLICT DO NOTHING
+    RETURNING topic_id, partition, log_epoch, topic, next_offset
+)
+
+INSERT INTO market.lost_range (topic_id, partition, log_epoch, topic, from_offset, until_offset, reason)
+SELECT topic_id, partition, log_epoch, topic, 0, next_offset, %(gone)s FROM added WHERE %(gone)s IS NOT NULL
 """
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('market-pulse consumer'), hashtext(%s))"
 
@@ -80,9 +87,9 @@ class OnlyConsumer:
 
 
 def resume(database: Database, topic: Topic) -> Plan:
-    """Plan the start from the stored positions, and store those of partitions that are new.
+    """Plan the start from the stored positions, and store those of partitions that are new, with what is gone of them.
 
-    A loss is stored with its position before it is raised, and raised again until an operator accepts it.
+    A loss behind a stored position is stored with it before it is raised, and raised again until it is accepted.
 
     Raises:
         PositionError: see `market_pulse_stream.positions.plan`.
@@ -102,5 +109,6 @@ def resume(database: Database, topic: Topic) -> Plan:
         planned = plan(topic, by_topic, found | held)
         with connection, connection.cursor() as cursor:
             for partition, offset in planned.next_offset.items():
-                cursor.execute(_ADD_POSITION, (str(topic.id), partition, topic.name, offset))
+                place = {"topic_id": str(topic.id), "partition": partition, "topic": topic.name}
+                cursor.execute(_ADD_POSITION, {**place, "next_offset": offset, "gone": planned.gone.get(partition)})
     return planned

@@ -1,35 +1,56 @@
-"""The SQL of the sink: one transaction per partition and batch, set by set, in this order."""
-# ruff: noqa: S608 - put together from the column names of this package, never from data
+"""The SQL of the sink: one transaction per part of a task, set by set, in this order.
 
-from market_pulse_stream.decode import BAR_COLUMNS
+The same statements fill `market` and any schema that was made like it: see `market_pulse_stream.scratch`.
+"""
 
-COLUMNS = ", ".join(BAR_COLUMNS)
+from dataclasses import dataclass
+from functools import cache
+
+from psycopg2.sql import SQL, Composed, Identifier
+
+from market_pulse_stream.decode import ANSWER_COLUMNS, BAR_COLUMNS
+
+MARKET = "market"
 
 # Whoever holds this row is the partition's only writer until commit; a task left over from an earlier run waits here,
 # and then finds its records below the position.
-LOCK_POSITION = """
-SELECT next_offset, log_epoch FROM market.stream_position
+_LOCK_POSITION = """
+SELECT next_offset, log_epoch FROM {schema}.stream_position
 WHERE topic_id = %(topic_id)s AND partition = %(partition)s FOR UPDATE
 """
 
-CREATE_STAGING = f"""
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_bar ON COMMIT DELETE ROWS AS SELECT {COLUMNS} FROM market.bar WITH NO DATA
+_CREATE_STAGING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_bar ON COMMIT DELETE ROWS
+AS SELECT {bar}, record_offset FROM {schema}.bar_revision WITH NO DATA;
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_answer ON COMMIT DELETE ROWS
+AS SELECT {answer} FROM {schema}.answer WITH NO DATA
 """
 
-COPY_BARS = f"COPY pg_temp.staged_bar ({COLUMNS}) FROM STDIN"
+_COPY_BARS = "COPY pg_temp.staged_bar ({bar}, record_offset) FROM STDIN"
 
-COPY_QUARANTINE = """
-COPY market.quarantine (topic_id, partition, log_epoch, record_offset, topic, reason, detail, key, value) FROM STDIN
+_COPY_ANSWERS = "COPY pg_temp.staged_answer ({answer}) FROM STDIN"
+
+# The same record may come twice, after a failure on its way.
+_MERGE_ANSWERS = """
+INSERT INTO {schema}.answer ({answer})
+SELECT {answer} FROM pg_temp.staged_answer
+ON CONFLICT ON CONSTRAINT answer_pkey DO NOTHING
+"""
+
+_COPY_QUARANTINE = """
+COPY {schema}.quarantine (
+    topic_id, partition, log_epoch, record_offset, topic, reason, detail, key, value, appended_at
+) FROM STDIN
 """
 
 # One request tells a bar once; should it tell it twice, the greater values stand for both, in whatever order they come.
-MERGE_REVISIONS = f"""
-INSERT INTO market.bar_revision AS known ({COLUMNS})
-SELECT DISTINCT ON (symbol, interval, bar_time, fetched_at, request_id) {COLUMNS}
+_MERGE_REVISIONS = """
+INSERT INTO {schema}.bar_revision AS known ({bar}, partition, record_offset)
+SELECT DISTINCT ON (symbol, interval, bar_time, fetched_at, request_id) {bar}, %(partition)s, record_offset
 FROM pg_temp.staged_bar
 ORDER BY
     symbol, interval, bar_time, fetched_at, request_id,
-    open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC
+    open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC, record_offset
 ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, is_final = excluded.is_final, source = excluded.source
@@ -38,13 +59,14 @@ WHERE (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volu
 """
 
 # LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner believes in.
-MERGE_BARS = f"""
+# One key has one writer as long as its symbol stays in its partition; should it not, the newer telling stands even so.
+_MERGE_BARS = """
 WITH winner AS (
     SELECT revision.*
     FROM (SELECT DISTINCT symbol, interval, bar_time FROM pg_temp.staged_bar) AS touched
     CROSS JOIN LATERAL (
-        SELECT {COLUMNS}
-        FROM market.bar_revision AS candidate
+        SELECT {bar}
+        FROM {schema}.bar_revision AS candidate
         WHERE candidate.symbol = touched.symbol
             AND candidate.interval = touched.interval
             AND candidate.bar_time = touched.bar_time
@@ -62,8 +84,8 @@ compared AS (
         IS DISTINCT FROM (bar.source, bar.request_id, bar.fetched_at) AS has_other_origin
     FROM winner
     LEFT JOIN LATERAL (
-        SELECT {COLUMNS}
-        FROM market.bar AS current
+        SELECT {bar}
+        FROM {schema}.bar AS current
         WHERE current.symbol = winner.symbol
             AND current.interval = winner.interval
             AND current.bar_time = winner.bar_time
@@ -72,27 +94,29 @@ compared AS (
 ),
 
 changed AS (
-    SELECT {COLUMNS} FROM compared WHERE has_new_values OR has_other_origin
+    SELECT {bar} FROM compared WHERE has_new_values OR has_other_origin
 ),
 
 merged AS (
-    INSERT INTO market.bar ({COLUMNS})
-    SELECT {COLUMNS} FROM changed ORDER BY symbol, interval, bar_time
+    INSERT INTO {schema}.bar AS bar ({bar})
+    SELECT {bar} FROM changed ORDER BY symbol, interval, bar_time
     ON CONFLICT ON CONSTRAINT bar_pkey DO UPDATE SET
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, is_final = excluded.is_final,
         source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
+    WHERE (bar.fetched_at, bar.request_id) <= (excluded.fetched_at, excluded.request_id)
 ),
 
 latest AS (
-    INSERT INTO market.latest_bar AS latest_bar ({COLUMNS})
-    SELECT DISTINCT ON (symbol, interval) {COLUMNS} FROM changed ORDER BY symbol, interval, bar_time DESC
+    INSERT INTO {schema}.latest_bar AS latest_bar ({bar})
+    SELECT DISTINCT ON (symbol, interval) {bar} FROM changed ORDER BY symbol, interval, bar_time DESC
     ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET
         bar_time = excluded.bar_time,
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, is_final = excluded.is_final,
         source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
-    WHERE latest_bar.bar_time <= excluded.bar_time
+    WHERE (latest_bar.bar_time, latest_bar.fetched_at, latest_bar.request_id)
+        <= (excluded.bar_time, excluded.fetched_at, excluded.request_id)
 )
 
 SELECT
@@ -106,18 +130,58 @@ FROM pg_temp.staged_bar AS record
 INNER JOIN winner USING (symbol, interval, bar_time)
 """
 
-WRITE_LEDGER = """
-INSERT INTO market.batch (
+_MOVE_POSITION = """
+UPDATE {schema}.stream_position SET next_offset = %(until_offset)s, updated_at = now()
+WHERE topic_id = %(topic_id)s AND partition = %(partition)s
+"""
+
+# The last statement, for it notes when the transaction was about to be committed.
+_WRITE_LEDGER = """
+INSERT INTO {schema}.batch (
     run_id, batch_id, topic_id, partition, log_epoch, from_offset, until_offset,
-    received, stored, unchanged, superseded, quarantined
+    received, stored, unchanged, superseded, quarantined, answers, empty
 )
 VALUES (
     %(run_id)s, %(batch_id)s, %(topic_id)s, %(partition)s, %(log_epoch)s, %(from_offset)s, %(until_offset)s,
-    %(received)s, %(stored)s, %(unchanged)s, %(superseded)s, %(quarantined)s
+    %(received)s, %(stored)s, %(unchanged)s, %(superseded)s, %(quarantined)s, %(answers)s, %(empty)s
 )
 """
 
-MOVE_POSITION = """
-UPDATE market.stream_position SET next_offset = %(until_offset)s, updated_at = now()
-WHERE topic_id = %(topic_id)s AND partition = %(partition)s
-"""
+
+@dataclass(frozen=True)
+class Statements:
+    """The sink's statements for one schema."""
+
+    lock_position: Composed
+    create_staging: Composed
+    copy_bars: Composed
+    copy_answers: Composed
+    merge_answers: Composed
+    copy_quarantine: Composed
+    merge_revisions: Composed
+    merge_bars: Composed
+    move_position: Composed
+    write_ledger: Composed
+
+
+@cache
+def statements(schema: str = MARKET) -> Statements:
+    """Return the statements that fill this schema, whatever its name."""
+
+    def composed(text: str) -> Composed:
+        return SQL(text).format(
+            schema=Identifier(schema), bar=SQL(", ".join(BAR_COLUMNS)), answer=SQL(", ".join(ANSWER_COLUMNS))
+        )
+
+    return Statements(
+        lock_position=composed(_LOCK_POSITION),
+        create_staging=composed(_CREATE_STAGING),
+        copy_bars=composed(_COPY_BARS),
+        copy_answers=composed(_COPY_ANSWERS),
+        merge_answers=composed(_MERGE_ANSWERS),
+        copy_quarantine=composed(_COPY_QUARANTINE),
+        merge_revisions=composed(_MERGE_REVISIONS),
+        merge_bars=composed(_MERGE_BARS),
+        move_position=composed(_MOVE_POSITION),
+        write_ledger=composed(_WRITE_LEDGER),
+    )

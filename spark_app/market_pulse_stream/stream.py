@@ -5,10 +5,12 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import unix_millis
 from pyspark.sql.streaming.query import StreamingQuery
 
+from market_pulse.kafka_login import MECHANISM
 from market_pulse.topic import Topic
-from market_pulse_stream.positions import Plan
+from market_pulse_stream.positions import ISOLATION_LEVEL, Plan, ends_of_batch
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
 from market_pulse_stream.settings import ConsumerSettings
@@ -18,25 +20,34 @@ from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 # A broker that restarts is waited for, instead of failing the query.
 _FETCH_RETRIES = 30
 _FETCH_RETRY_MILLISECONDS = 1000
+# Of what an executor holds at once; Python takes about nine times as much for it.
+_PART_BYTES = 8 * 1024**2
 
 
 class BatchSink:
     """The function for `foreachBatch`: one task per Kafka partition, and the ledger is theirs."""
 
-    def __init__(self, database: Database, topic: Topic, report: Report) -> None:
+    def __init__(self, database: Database, topic: Topic, plan: Plan, report: Report, checkpoint: Path) -> None:
         """Begin a run; batch ids count within it."""
         self._database = database
         self._topic = topic
         self._report = report
+        self._reached = plan.next_offset
+        # Where Spark notes what a batch is to read, before it runs it.
+        self._offsets = checkpoint / "offsets"
         self._run_id: UUID = uuid4()
 
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
         """Store a batch; any error ends the query."""
         self._report.batch_begins()
-        writer = PartitionWriter(self._database, self._run_id, batch_id, self._topic.id, self._topic.name)
-        records = batch.select("partition", "offset", "key", "value")
+        ends = ends_of_batch((self._offsets / str(batch_id)).read_text(encoding="utf-8"), self._topic.name)
+        read = {partition: range(self._reached.get(partition, 0), end) for partition, end in ends.items()}
+        writer = PartitionWriter(self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read)
+        records = batch.select("partition", "offset", "key", "value", unix_millis("timestamp"))
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
-        self._report.batch_ends(batch_id, [Account(**row.asDict()) for row in rows])
+        accounts = [Account(**row.asDict()) for row in rows]
+        self._report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
+        self._reached = ends
 
 
 def start_query(
@@ -51,10 +62,13 @@ def start_query(
     _remove(checkpoint)
     spark.conf.set("spark.sql.streaming.noDataProgressEventInterval", IDLE_REPORT_SECONDS * 1000)
     spark.conf.set("spark.sql.streaming.minBatchesToRetain", 2)
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", settings.max_offsets_per_trigger)
+    spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", _PART_BYTES)
     spark.streams.addListener(report)
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers)
+        .options(**_login(settings))
+        .option("kafka.isolation.level", ISOLATION_LEVEL)
         .option("subscribe", settings.topic)
         .option("startingOffsets", plan.starting_offsets(settings.topic))
         .option("failOnDataLoss", "true")
@@ -63,12 +77,27 @@ def start_query(
         .option("fetchOffset.retryIntervalMs", _FETCH_RETRY_MILLISECONDS)
         .option("groupIdPrefix", "market-pulse-consumer")
         .load()
-        .writeStream.foreachBatch(BatchSink(database, topic, report))
+        .writeStream.foreachBatch(BatchSink(database, topic, plan, report, checkpoint))
         .option("checkpointLocation", str(checkpoint))
         .trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
         .queryName("market-pulse")
         .start()
     )
+
+
+def _login(settings: ConsumerSettings) -> dict[str, str]:
+    """Return the way into Kafka without the password.
+
+    These travel to the executors and are shown on Spark's pages; user and password each JVM has in the file that its
+    ``java.security.auth.login.config`` names.
+    """
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
+        "kafka.security.protocol": "SASL_SSL",
+        "kafka.sasl.mechanism": MECHANISM,
+        "kafka.ssl.truststore.type": "PEM",
+        "kafka.ssl.truststore.location": str(settings.kafka_authority),
+    }
 
 
 def _remove(checkpoint: Path) -> None:

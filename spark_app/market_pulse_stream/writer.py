@@ -1,7 +1,7 @@
-"""What an executor runs: the records of one Kafka partition in, one row that accounts for them out."""
+"""What an executor runs: the records of one Kafka partition in, rows that account for them out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import psycopg2
@@ -9,7 +9,7 @@ import pyarrow as pa
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from market_pulse_stream.decode import Record
+from market_pulse_stream.decode import Record, record_time
 from market_pulse_stream.postgresql import Database, is_transient
 from market_pulse_stream.sink import Account, Task, store
 
@@ -23,32 +23,49 @@ _sessions: dict[Database, Connection] = {}
 
 @dataclasses.dataclass(frozen=True)
 class PartitionWriter:
-    """The function for `DataFrame.mapInArrow`: source columns partition, offset, key, value; sink see `sink.store`."""
+    """The function for `DataFrame.mapInArrow`; sink see `sink.store`.
+
+    Source columns: partition, offset, key, value, and the record's own time in milliseconds since 1970. `read` holds
+    the offsets of the batch by partition: Spark fails if Kafka deleted one of them, so one without a record is empty.
+    """
 
     database: Database
     run_id: UUID
     batch_id: int
     topic_id: UUID
     topic: str
+    read: Mapping[int, range]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Store all records of the task and yield one row of `ACCOUNT_SCHEMA`; nothing for an empty task."""
-        partitions: set[int] = set()
-        records: list[Record] = []
-        for batch in batches:
-            partition, *columns = (column.to_pylist() for column in batch.columns)
-            partitions.update(partition)
-            records.extend(map(Record, *columns))
-        if not records:
-            return
-        (partition,) = partitions
-        task = Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition)
-        account = self._store_with_patience(task, records)
-        yield pa.RecordBatch.from_pylist(
-            [dataclasses.asdict(account)], pa.schema([(name, pa.int64()) for name in _COUNTS])
-        )
+        """Store the task's records part by part, each in a transaction, and yield a row of `ACCOUNT_SCHEMA` for each.
 
-    def _store_with_patience(self, task: Task, records: Sequence[Record]) -> Account:
+        Parts, because a task may be larger than the memory that one of them takes.
+        """
+        reached = {partition: offsets.start for partition, offsets in self.read.items()}
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            partitions, offset, key, value, milliseconds = (column.to_pylist() for column in batch.columns)
+            (partition,) = set(partitions)
+            records = list(map(Record, offset, key, value, map(record_time, milliseconds)))
+            until = records[-1].offset + 1
+            account = self._store_with_patience(partition, records, range(reached[partition], until))
+            reached[partition] = until
+            yield pa.RecordBatch.from_pylist(
+                [dataclasses.asdict(account)], pa.schema([(name, pa.int64()) for name in _COUNTS])
+            )
+
+    def store_rest(self, accounts: Iterable[Account]) -> Iterator[Account]:
+        """Account for the offsets behind the last record of each partition, after the tasks gave these accounts."""
+        reached = {partition: offsets.start for partition, offsets in self.read.items()}
+        for account in accounts:
+            reached[account.partition] = max(reached[account.partition], account.until_offset)
+        for partition, offsets in self.read.items():
+            if reached[partition] < offsets.stop:
+                yield self._store_with_patience(partition, [], range(reached[partition], offsets.stop))
+
+    def _store_with_patience(self, partition: int, records: Sequence[Record], offsets: range) -> Account:
+        task = Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition)
         for attempt in Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_after_delay(RETRY_SECONDS),
@@ -56,16 +73,16 @@ class PartitionWriter:
             reraise=True,
         ):
             with attempt:
-                return self._store(task, records)
+                return self._store(task, records, offsets)
         raise AssertionError("the last attempt returns or raises")
 
-    def _store(self, task: Task, records: Sequence[Record]) -> Account:
+    def _store(self, task: Task, records: Sequence[Record], offsets: range) -> Account:
         # Spark keeps the Python process from batch to batch, and with it the session and its staging table.
         session = _sessions.get(self.database)
         if session is None:
             session = _sessions[self.database] = self.database.connect("market-pulse consumer")
         try:
-            return store(session, task, records)
+            return store(session, task, records, offsets=offsets)
         except psycopg2.Error:
             _sessions.pop(self.database).close()
             raise
