@@ -23,6 +23,9 @@ PLANS = ("free", "delayed", "premium")
 # Of the producer's host; its sandbox hides them from it.
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 _LAST_PORT = 65535
+# The auditor looks back for a month, and vendors correct what is younger.
+_FEWEST_MONTHS = 2
+_FEWEST_MONTHS_AHEAD = 2
 
 Variables = Mapping[str, Any]
 
@@ -133,20 +136,24 @@ def secret_problems(secrets: Mapping[str, object], vault: str) -> Iterator[str]:
             yield f"vault_{name} has white space around it or characters that cannot be printed: take them away"
 
 
-def network_problems(networks: object) -> Iterator[str]:
-    """Yield networks that are none, and those that are everybody."""
-    if not isinstance(networks, list):
-        yield f"market_pulse_bi_networks is {networks!r}: it must be a list such as [192.168.10.0/24]; [] is nobody"
-        return
-    for network in networks:
-        try:
-            # A number would be taken for an address.
-            everybody = ipaddress.ip_network(str(network)).prefixlen == 0
-        except ValueError as error:
-            yield f"market_pulse_bi_networks has {network!r} ({error}): it must list networks such as 192.168.10.0/24"
-        else:
-            if everybody:
-                yield f"market_pulse_bi_networks has {network}, which is everybody: name the analysts' network"
+def network_problems(variables: Variables) -> Iterator[str]:
+    """Yield networks that are none, analysts that would be everybody, and operators that would be nobody."""
+    for name in ("market_pulse_bi_networks", "market_pulse_admin_networks"):
+        networks = variables[name]
+        if not isinstance(networks, list):
+            yield f"{name} is {networks!r}: it must be a list such as [192.168.10.0/24]; [] is nobody"
+            continue
+        for network in networks:
+            try:
+                # A number would be taken for an address.
+                everybody = ipaddress.ip_network(str(network)).prefixlen == 0
+            except ValueError as error:
+                yield f"{name} has {network!r} ({error}): it must list networks such as 192.168.10.0/24"
+            else:
+                if everybody and name == "market_pulse_bi_networks":
+                    yield f"{name} has {network}, which is everybody: name the analysts' network"
+    if variables["market_pulse_admin_networks"] == []:
+        yield "market_pulse_admin_networks is empty: it must name a network, or nobody could reach the host by ssh"
 
 
 def name_problems(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
@@ -159,7 +166,7 @@ def name_problems(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
 
 def fixed_problems(variables: Variables, project: Variables) -> Iterator[str]:
     """Yield variables that more than Ansible knows by heart, where their values differ from the project's."""
-    for name in ("market_pulse_accounts", "market_pulse_paths", "market_pulse_tiers"):
+    for name in ("market_pulse_accounts", "market_pulse_paths", "market_pulse_tiers", "market_pulse_spark_security"):
         if variables[name] != project[name]:
             yield f"{name} is not settable: SQL, units and playbook say the same; take it out of the inventory"
 
@@ -170,6 +177,45 @@ def topic_problems(variables: Variables) -> Iterator[str]:
         value = variables[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             yield f"{name} is {value!r}: it must be a whole number of at least {least}"
+
+
+def keeping_problems(variables: Variables) -> Iterator[str]:
+    """Yield what producer and auditor could not agree on, and months that would leave while they are looked at."""
+    settle, extended = variables["market_pulse_settle_seconds"], variables["market_pulse_extended_hours"]
+    if isinstance(settle, bool) or not isinstance(settle, int | float) or settle < 0:
+        yield f"market_pulse_settle_seconds is {settle!r}: it must be a number of seconds, 0 or more"
+    if not isinstance(extended, bool):
+        yield f"market_pulse_extended_hours is {extended!r}: it must be true or false"
+    months = variables["market_pulse_keep_months"]
+    if isinstance(months, bool) or not isinstance(months, int) or (months != 0 and months < _FEWEST_MONTHS):
+        yield (
+            f"market_pulse_keep_months is {months!r}: it must be 0, which is for ever, or a whole number of at least "
+            f"{_FEWEST_MONTHS}"
+        )
+
+
+def exchange_problems(exchange: object, default: str) -> Iterator[str]:
+    """Yield an exchange whose calendar nobody has."""
+    if exchange == default:
+        return
+    # It brings pandas, a second that only those pay who take another exchange.
+    import exchange_calendars  # noqa: PLC0415
+
+    known = exchange_calendars.get_calendar_names()
+    if exchange not in known:
+        meant = difflib.get_close_matches(str(exchange), known, n=1)
+        yield (
+            f"market_pulse_exchange is {exchange!r}: it must be a code such as {default}"
+            + (f", did you mean {meant[0]}?" if meant else "")
+        )
+
+
+def upkeep_problems(months_ahead: object) -> Iterator[str]:
+    """Yield what the upkeep would refuse; what the inventory does not say is the role's."""
+    if months_ahead is None:
+        return
+    if isinstance(months_ahead, bool) or not isinstance(months_ahead, int) or months_ahead < _FEWEST_MONTHS_AHEAD:
+        yield f"upkeep_months_ahead is {months_ahead!r}: it must be a whole number of at least {_FEWEST_MONTHS_AHEAD}"
 
 
 def replay_problems(variables: Variables) -> Iterator[str]:
@@ -204,8 +250,11 @@ def problems(variables: Variables, surroundings: Variables) -> list[str]:
         *port_problems(
             variables["market_pulse_ports"], project["market_pulse_ports"], tiers, project["market_pulse_tiers"]
         ),
-        *network_problems(variables["market_pulse_bi_networks"]),
+        *network_problems(variables),
         *topic_problems(variables),
+        *keeping_problems(variables),
+        *exchange_problems(variables["market_pulse_exchange"], project["market_pulse_exchange"]),
+        *upkeep_problems(variables["upkeep_months_ahead"]),
         *replay_problems(variables),
         *fixed_problems(variables, project),
         *secret_problems(surroundings["secrets"], surroundings["vault"]),
