@@ -9,6 +9,7 @@ import yaml
 
 from market_pulse.producer.settings import SourceName
 from market_pulse.settings import Plan
+from market_pulse.upkeep.settings import UpkeepSettings
 from support.preflight import ADDRESS, NO_FACTS, SECRET, SECRETS, refused
 from support.repository import ROOT, group_vars
 
@@ -88,13 +89,41 @@ CASES = {
     "one-network": Case(
         "market_pulse_bi_networks: 192.168.10.0/24", ("market_pulse_bi_networks is '192.168.10.0/24'", "must be a list")
     ),
+    "no-way-in": Case("market_pulse_admin_networks: []", ("market_pulse_admin_networks is empty", "ssh")),
     "number-network": Case("market_pulse_bi_networks: [167772160]", ("market_pulse_bi_networks has 167772160",)),
     "other-address": Case("ansible_host: 203.0.113.1", ("ansible_host is '203.0.113.1'", ADDRESS)),
     "other-account": Case("market_pulse_accounts: {writer: me}", ("market_pulse_accounts is not settable",)),
     "other-path": Case("market_pulse_paths: {home: /srv}", ("market_pulse_paths is not settable",)),
+    "open-spark": Case("market_pulse_spark_security: {}", ("market_pulse_spark_security is not settable",)),
     "short-retention": Case("kafka_topic_retention_days: 3", ("kafka_topic_retention_days is 3", "at least 7")),
     "text-retention": Case("kafka_topic_retention_days: '9'", ("kafka_topic_retention_days is '9'", "whole number")),
     "no-disk": Case("kafka_topic_max_gibibytes: 0", ("kafka_topic_max_gibibytes is 0", "at least 1")),
+    "settle-text": Case("market_pulse_settle_seconds: '5'", ("market_pulse_settle_seconds is '5'", "0 or more")),
+    "extended-text": Case("market_pulse_extended_hours: 'maybe'", ("market_pulse_extended_hours is 'maybe'", "true")),
+    "keep-a-year": Case("market_pulse_keep_months: 12"),
+    "keep-one-month": Case("market_pulse_keep_months: 1", ("market_pulse_keep_months is 1", "at least 2")),
+    "one-month-ahead": Case("upkeep_months_ahead: 1", ("upkeep_months_ahead is 1", "at least 2")),
+    "half-a-year-ahead": Case("upkeep_months_ahead: 6"),
+    "misspelt-exchange": Case("market_pulse_exchange: XNY", ("market_pulse_exchange is 'XNY'", "did you mean XNYS?")),
+    "other-exchange": Case("market_pulse_exchange: XTSE"),
+    "alerts": Case(
+        '{market_pulse_alert_quiet_hours: "22:00-07:00 Europe/Berlin", market_pulse_alert_after_seconds: 60, '
+        'vault_market_pulse_alert_urls: "jsons://hooks.example.net/x\\nmailtos://me:do-not-tell@example.net\\n"}'
+    ),
+    "no-alerts": Case('vault_market_pulse_alert_urls: ""'),
+    "alert-list": Case(
+        "vault_market_pulse_alert_urls: [jsons://do-not-tell]", ("vault_market_pulse_alert_urls is not text", "a line")
+    ),
+    "alert-url": Case(
+        'vault_market_pulse_alert_urls: "jsons://example.net\\ndo-not-tell"',
+        ("vault_market_pulse_alert_urls, line 2, is no URL",),
+    ),
+    "alert-text": Case("market_pulse_alert_after_seconds: '9'", ("market_pulse_alert_after_seconds is '9'",)),
+    "quiet-night": Case(
+        "market_pulse_alert_quiet_hours: at night",
+        ("market_pulse_alert_quiet_hours is 'at night'", "22:00-07:00 Europe/Berlin"),
+    ),
+    "quiet-zone": Case('market_pulse_alert_quiet_hours: "22:00-07:00 Mars/Base"', ("time zone that does not exist",)),
     "replay": Case(replay("/srv/answers")),
     "replay-nothing": Case("market_pulse_source: replay", ("producer_replay_folder is None", "absolute path")),
     "replay-relative": Case(replay("answers"), ("producer_replay_folder is 'answers'", "absolute path")),
@@ -162,3 +191,11 @@ def test_the_choices_are_those_of_the_daemons(monkeypatch: pytest.MonkeyPatch) -
 
     assert set(preflight.PLANS) == set(Plan)
     assert set(preflight.SOURCES) == set(SourceName)
+
+
+def test_what_the_upkeep_takes_preflight_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "ansible/roles/preflight/filter_plugins")
+    import preflight  # noqa: PLC0415 - found by the line above
+
+    (least,) = (item.ge for item in UpkeepSettings.model_fields["months_ahead"].metadata)
+    assert [list(preflight.upkeep_problems(months)) != [] for months in (least - 1, least)] == [True, False]

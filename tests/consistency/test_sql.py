@@ -12,7 +12,7 @@ _MIGRATIONS = sorted((_SQL / "migrations").iterdir())
 
 
 def test_the_accounts_are_those_of_the_deployment() -> None:
-    created = re.search(r"ARRAY\[(.+?)\]", (_SQL / "callbacks" / "roles.sql").read_text())
+    created = re.search(r"ARRAY\[(.+?)\]", (_SQL / "callbacks" / "roles.sql").read_text(), re.DOTALL)
     assert created is not None
     assert set(re.findall(r"'(\w+)'", created[1])) == set(group_vars("pipeline")["market_pulse_accounts"].values())
 

@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_pulse.contract import Bar, Reason, encode
-from market_pulse_stream.decode import BAR_COLUMNS, Record, bar_row, copy_line, decode
+from market_pulse.contract import AnswerRecord, Bar, Reason, encode
+from market_pulse_stream.decode import ANSWER_COLUMNS, BAR_COLUMNS, Record, answer_row, bar_row, copy_line, decode
 
 _NOON = datetime(2026, 5, 15, 12, tzinfo=UTC)
 _BAR = Bar(
@@ -25,14 +25,51 @@ _BAR = Bar(
 )
 
 
-def test_bars_and_rejects_are_parted_and_none_is_lost() -> None:
-    records = [Record(4, b"IBM", encode(_BAR)), Record(5, b"IBM", b"junk"), Record(6, b"IBM", None)]
-    bars, rejected = decode(records)
-    assert bars == [_BAR]
-    assert [(item.record.offset, item.rejection.reason) for item in rejected] == [
+_ANSWER = AnswerRecord(
+    v=1,
+    source="test",
+    request_id="r1",
+    cause="poll",
+    function="TIME_SERIES_INTRADAY",
+    symbol="IBM",
+    interval="1min",
+    month=None,
+    asked_at=_NOON,
+    fetched_at=_NOON,
+    refusal=None,
+    sha256="0" * 64,
+    rows=100,
+    told=1,
+    unusable=0,
+    covers_from=_NOON,
+    covers_until=None,
+)
+
+
+def test_bars_answers_and_rejects_are_parted_and_none_is_lost() -> None:
+    whole = msgspec.structs.replace(_ANSWER, covers_until=_NOON)
+    records = [
+        Record(4, b"IBM", encode(_BAR)),
+        Record(5, b"IBM", b"junk"),
+        Record(6, b"IBM", None),
+        Record(7, b"IBM", encode(whole)),
+        Record(8, b"IBM", encode(_ANSWER)),
+    ]
+    decoded = decode(records)
+    assert decoded.bars == [(records[0], _BAR)]
+    assert decoded.answers == [whole]
+    assert [(item.record.offset, item.rejection.reason) for item in decoded.rejected] == [
         (5, Reason.NOT_JSON),
         (6, Reason.TOMBSTONE),
+        (8, Reason.BAD_ANSWER),
     ]
+
+
+def test_an_answers_row_has_every_field_of_the_contract_but_version_and_kind() -> None:
+    fields = {field.name for field in msgspec.structs.fields(AnswerRecord)} - {"v", "kind"}
+    assert {name.replace("row_count", "rows") for name in ANSWER_COLUMNS} == fields
+    row = dict(zip(ANSWER_COLUMNS, answer_row(_ANSWER), strict=True))
+    assert (row["row_count"], row["covers_until"], row["asked_at"]) == (100, None, "2026-05-15T12:00:00+00:00")
 
 
 def test_a_row_has_every_field_of_the_contract_but_the_version() -> None:

@@ -18,6 +18,7 @@ POLLING = health.ProducerFacts(
     now=FRIDAY_NOON,
     symbols=5,
     waiting=0,
+    outbox_full=False,
     unconfirmed_seconds=0,
     broker_away_seconds=None,
     vendor_trouble=None,
@@ -74,6 +75,21 @@ POLLING = health.ProducerFacts(
             {"broker_away_seconds": 90_000, "waiting": 12, "unconfirmed_seconds": 90_000},
             True,
             "degraded: no answer from the broker for 25 h, 12 bars in the outbox",
+        ),
+        (
+            {"broker_away_seconds": 7200, "waiting": 200_000, "outbox_full": True},
+            True,
+            "degraded: no answer from the broker for 2 h, 200000 bars in the outbox, which is full: polling stopped",
+        ),
+        (
+            {"calls_left": 0, "waiting": 200_000, "outbox_full": True},
+            True,
+            "degraded: 200000 bars in the outbox, which is full: polling stopped",
+        ),
+        (
+            {"broker_away_seconds": 40, "broker_refusal": "Kafka does not let producer in", "waiting": 12},
+            True,
+            "degraded for 40 s, 12 bars in the outbox: Kafka does not let producer in",
         ),
         ({"unconfirmed_seconds": 180, "waiting": 1}, True, "polling 5 symbols, next 12:01 ET, 1 bar in the outbox"),
         (
@@ -136,15 +152,16 @@ def test_a_consumer_that_has_not_reported_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leader_id", "healthy", "sentence"),
+    ("leader_id", "voters", "healthy", "sentence"),
     [
-        (1, True, "serving: node 1 leads a quorum of 3, a record there and back in 12 ms"),
-        (2, True, "serving: node 1 follows node 2 in a quorum of 3, a record there and back in 12 ms"),
-        (-1, False, "node 1 sees no leader among 3 voters"),
+        (1, 3, True, "serving: node 1 leads a quorum of 3, a record there and back in 12 ms"),
+        (2, 3, True, "serving: node 1 follows node 2 in a quorum of 3, a record there and back in 12 ms"),
+        (-1, 3, True, "degraded: node 1 sees no leader among 3 voters"),
+        (-1, 1, False, "node 1 is the only voter and does not lead"),
     ],
 )
-def test_broker(leader_id: int, *, healthy: bool, sentence: str) -> None:
-    facts = health.BrokerFacts(node_id=1, leader_id=leader_id, voters=3, round_trip_seconds=0.0123)
+def test_broker(leader_id: int, voters: int, *, healthy: bool, sentence: str) -> None:
+    facts = health.BrokerFacts(node_id=1, leader_id=leader_id, voters=voters, round_trip_seconds=0.0123)
     assert health.broker(facts) == Verdict(healthy, sentence)
 
 
@@ -179,6 +196,8 @@ WORK = "1 executor, 1 of 2 cores in use"
         ("worker-1", "spark://m:7077", master("ALIVE", ALIVE), True, f"registered with spark://m:7077: {WORK}"),
         ("worker-1", "spark://m:7077", Silence.NOT_ASKED, True, f"registered with spark://m:7077: {WORK}"),
         ("worker-1", "spark://m:7077", Silence.NO_ANSWER, True, f"degraded: no answer from the master's page; {WORK}"),
+        ("worker-1", "spark://m:7077", master("RECOVERING"), True, f"degraded: the master is recovering; {WORK}"),
+        ("worker-1", "spark://m:7077", master("STANDBY"), True, f"degraded: the master is standby; {WORK}"),
         (
             "worker-2",
             "spark://m:7077",

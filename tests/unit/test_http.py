@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_plain_answer_is_returned_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("age", "headers", "ahead"),
+    [
+        (86_400.0, b"", 86_400.0),
+        (86_400.0, b"Age: 86400\r\n", 0.0),
+        (3.0, b"", 0.0),
+        # Of a clock that is behind the server's the answers are told with their right order, if late.
+        (-3600.0, b"", 0.0),
+    ],
+)
+def test_a_clock_ahead_of_the_servers_is_noticed(age: float, headers: bytes, ahead: float) -> None:
+    dated = formatdate(time.time() - age, usegmt=True).encode()
+    with serving(_say(OK, b"Date: " + dated + b"\r\n", headers, b"Content-Length: 2\r\n\r\n{}")) as address:
+        client = HttpClient(address, deadline_seconds=DEADLINE, max_bytes=1000)
+        client.get("/query", {"apikey": SECRET})
+        client.close()
+    assert client.ahead == pytest.approx(ahead, abs=5)
+
+
+@pytest.mark.parametrize("header", [b"", b"Date: yesterday\r\n", b"Date: Thu, 32 Jan 2026 00:00:00 GMT\r\n"])
+def test_an_answer_without_a_usable_date_shows_nothing_about_the_clock(header: bytes) -> None:
+    with serving(_say(OK, header, b"Content-Length: 2\r\n\r\n{}")) as address:
+        client = HttpClient(address, deadline_seconds=DEADLINE, max_bytes=1000)
+        client.get("/query", {"apikey": SECRET})
+        client.close()
+    assert client.ahead == 0
+
+
+@pytest.mark.parametrize(
     "behave",
     [
         _drip(OK + b"Content-Length: 900\r\n\r\n", b"x"),
@@ -69,6 +98,17 @@ def test_a_server_that_drips_meets_the_deadline(behave: Behaviour) -> None:
         with pytest.raises(HttpError, match=r"no whole answer within 0\.5 s"):
             _get(address)
         assert time.monotonic() - started < DEADLINE + 1
+
+
+def test_a_request_may_have_a_deadline_of_its_own() -> None:
+    def late(connection: socket.socket, _: bytes) -> None:
+        select.select([connection], [], [], 2 * DEADLINE)
+        connection.sendall(OK + b"Content-Length: 2\r\n\r\n{}")
+
+    with serving(late) as address:
+        client = HttpClient(address, deadline_seconds=DEADLINE, max_bytes=1000)
+        assert client.get("/query", {"apikey": SECRET}, deadline_seconds=20 * DEADLINE) == b"{}"
+        client.close()
 
 
 def test_a_resolver_that_does_not_answer_meets_the_deadline_and_nothing_is_sent_after_it(
@@ -127,6 +167,38 @@ def test_everything_else_is_an_error_without_the_query(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "kept"),
+    [
+        (OK + b"Content-Length: 50\r\n\r\nhalf", 200, b"half"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", 200, b"half"),
+        (b"HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nsorry", 503, b"sorry"),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 200, b""),
+        (b"garbage\r\n\r\n", None, b""),
+    ],
+)
+def test_what_arrived_stands_beside_the_error(answer: bytes, status: int | None, kept: bytes) -> None:
+    with serving(_say(answer)) as address, pytest.raises(HttpError) as failed:
+        _get(address)
+    assert (failed.value.status, failed.value.body) == (status, kept)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 503 No\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"])
+def test_no_more_is_read_of_an_error_than_of_an_answer(head: bytes) -> None:
+    sent: list[int] = []
+
+    def pour(connection: socket.socket, _: bytes) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(head + b"\r\n")
+            while len(sent) < 10_000:
+                sent.append(connection.send(b"x" * 65_536))
+
+    with serving(pour) as address, pytest.raises(HttpError) as failed:
+        _get(address)
+    assert len(failed.value.body) < 100_000
+    assert sum(sent) < 50_000_000
+
+
 def test_headers_that_cannot_be_read_are_not_told_with_the_query(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with serving(_say(OK, b"no colon\r\nContent-Length: 5\r\n\r\nhello")) as address, contextlib.suppress(HttpError):
@@ -134,10 +206,8 @@ def test_headers_that_cannot_be_read_are_not_told_with_the_query(caplog: pytest.
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize(
-    "address", [f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid", f"https://127.0.0.1:{free_port()}"]
-)
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}", "http://no-such-host.invalid", "https://127.0.0.1:{}"])
 def test_nobody_there_is_an_error_without_the_query(address: str) -> None:
     with pytest.raises(HttpError) as failed:
-        _get(address)
+        _get(address.format(free_port()))
     assert SECRET not in str(failed.value)

@@ -48,6 +48,13 @@ def test_an_error_meant_for_the_operator_is_one_line() -> None:
     assert done.returncode == 1
 
 
+def test_a_process_that_may_open_no_more_files_says_what_to_raise() -> None:
+    script = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); open('/dev/null')"
+    done = run(script, JOURNAL_STREAM="8:1")
+    assert done.stderr == "<2>stopped: Too many open files: the unit needs a higher LimitNOFILE=\n"
+    assert done.returncode == 1
+
+
 def test_the_watchdog_s_signal_leaves_a_traceback() -> None:
     done = run("def stuck():\n    os.kill(os.getpid(), signal.SIGABRT)\nstuck()")
     assert done.returncode == -signal.SIGABRT

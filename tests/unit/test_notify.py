@@ -1,4 +1,5 @@
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_every_message_reaches_the_manager(manager: socket.socket, notifier: not
         b"STATUS=idle",
         b"STOPPING=1",
     ]
+
+
+def test_a_reload_bears_the_instant_at_which_it_began(manager: socket.socket, notifier: notify.SystemdNotifier) -> None:
+    before = time.monotonic_ns() // 1000
+    notifier.reloading()
+    told = dict(line.split("=") for line in manager.recv(4096).decode().splitlines())
+    assert told["RELOADING"] == "1"
+    assert before <= int(told["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
 
 
 def test_a_status_is_one_line_of_ascii(manager: socket.socket, notifier: notify.SystemdNotifier) -> None:

@@ -1,9 +1,12 @@
 """What the poller does with answers and refusals, against a source that answers from a script."""
 
+import errno
+import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,30 +14,18 @@ import pytest
 
 from market_pulse import contract
 from market_pulse.contract import Interval
-from market_pulse.producer.bars import BarMaker
-from market_pulse.producer.budget import Budget
-from market_pulse.producer.outbox import Outbox
+from market_pulse.errors import StateError
+from market_pulse.producer import build_poller
+from market_pulse.producer.archive import Archive
 from market_pulse.producer.poller import Poller
-from market_pulse.producer.schedule import Agenda, Slots
 from market_pulse.producer.store import Store
-from market_pulse.sessions import Sessions
-from market_pulse.sources.base import (
-    Answer,
-    Cadence,
-    Function,
-    Limits,
-    Offer,
-    Refusal,
-    RefusedError,
-    Request,
-    Row,
-    Series,
-)
+from market_pulse.sources.answers import parse
+from market_pulse.sources.base import Answer, Cadence, Function, Limits, Offer, Refusal, RefusedError, Request
+from support.producer import producer_settings
 
-SESSIONS = Sessions.load("XNYS", date(2024, 1, 2))
+NEW_YORK = ZoneInfo("America/New_York")
 START = datetime(2026, 1, 5, 16, 0, 6, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-IBM, MSFT = (Request(Function.INTRADAY, symbol, Interval.ONE_MINUTE) for symbol in ("IBM", "MSFT"))
 
 
 @dataclass
@@ -61,22 +52,34 @@ class _ScriptedSource:
     full_rows: int = 3000
     close: str = "2"
     name: str = "simulator"
+    count: int = 0
+    month_refusal: Refusal | None = None
+    takes: timedelta = timedelta(0)
 
     def limits(self) -> Limits:
         return Limits(per_minute=75)
 
     def offer(self, symbols: Sequence[str], interval: Interval) -> Offer:
-        raise NotImplementedError
+        requests = tuple(Request(Function.INTRADAY, symbol, interval) for symbol in symbols)
+        return Offer(requests, Cadence.EVERY_BAR)
 
     def fetch(self, request: Request) -> Answer:
         self.asked.append(request)
-        refusal = self.refusals.get(request.symbol)
+        self.clock.at += self.takes
+        refusal = self.month_refusal if request.month else self.refusals.get(request.symbol)
         if refusal:
             raise RefusedError(refusal, f"no {refusal}")
         newest = (self.frozen_at or self.clock.at).replace(second=0)
         count = self.full_rows if request.full else 100
-        rows = tuple(Row(newest - n * MINUTE, "1", "2", "1", self.close, "7") for n in range(count))
-        return Answer(request, "id", self.clock.at, self.clock.at, Series(rows, self.unusable))
+        values = {"open": "1", "high": "2", "low": "1", "close": self.close, "volume": "7"}
+        labels = [f"{(newest - n * MINUTE).astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}" for n in range(count)]
+        series = dict.fromkeys((*self.unusable, *labels), values)
+        meta = {"Symbol": request.symbol, "Time Zone": NEW_YORK.key}
+        body = json.dumps({"Meta Data": meta, "Time Series (1min)": series}).encode()
+        self.count += 1
+        return Answer(
+            request, f"id{self.count}", self.clock.at, self.clock.at, parse(body, request, self.clock.at), body
+        )
 
 
 @pytest.fixture
@@ -92,19 +95,9 @@ def source(clock: _Clock) -> _ScriptedSource:
 @pytest.fixture
 def make(source: _ScriptedSource, clock: _Clock, tmp_path: Path) -> Callable[[], Poller]:
     def build() -> Poller:
-        store, settle = Store(tmp_path / "producer.sqlite3"), timedelta(seconds=5)
-        slots = Slots(SESSIONS, Offer((IBM, MSFT), Cadence.EVERY_BAR), settle, extended=True)
-        poller = Poller(
-            source,
-            Agenda(slots, (IBM, MSFT)),
-            Budget(store, source.limits(), ZoneInfo("America/New_York")),
-            Outbox(store, 10_000),
-            BarMaker("simulator", SESSIONS, settle, timedelta(0)),
-            clock,
-            long_answers=True,
-        )
-        poller.remember()
-        return poller
+        memory, archive = Store(tmp_path / "producer.sqlite3"), Archive(tmp_path / "archive", keep_days=400)
+        settings = producer_settings(symbols="IBM,MSFT", outbox_max_bars=10_000)
+        return build_poller(settings, memory, archive, source, clock)
 
     return build
 
@@ -163,12 +156,15 @@ def test_what_a_clock_ahead_of_time_made_of_a_bar_is_put_right_by_a_later_tellin
     assert [(bar.close, bar.is_final) for bar in tellings] == [("2", True), ("1.5", True)]
     last = [bar for bar in _told(poller, "IBM") if bar.bar_time == START.replace(second=0) + MINUTE]
     assert [bar.is_final for bar in last] == [False, True]
-    assert tellings[0].fetched_at < tellings[1].fetched_at
+    # The sink refuses what was told from a day ahead; what is told anew stands at its right time.
+    assert tellings[1].fetched_at == last[0].fetched_at == START + MINUTE
     assert last[0].fetched_at < last[1].fetched_at
 
 
 def _told(poller: Poller, symbol: str) -> list[contract.Bar]:
-    told = [contract.decode(m.symbol.encode(), m.value) for m in poller.outbox.oldest(100_000) if m.symbol == symbol]
+    told = [
+        contract.decode(m.symbol.encode(), m.value) for m in poller.outlook.outbox.oldest(100_000) if m.symbol == symbol
+    ]
     return [bar for bar in told if isinstance(bar, contract.Bar)]
 
 
@@ -187,56 +183,84 @@ def test_a_vendor_that_froze_is_asked_again_for_what_it_kept_back(
         assert _round(poller)[0] == 2
     source.frozen_at, source.asked = None, []
     clock.at += MINUTE
-    assert _round(poller) == (2, 0)
-    # What the process before has not kept, the next one misses, too.
+    # What nobody told is planned in the same step, so that the next process knows, too.
+    poller.round(lambda: len(source.asked) == 2)
     poller = make()
-    assert _round(poller) == (2, 0)
-    assert poller.next_at(clock.at) == clock.at
-    assert _round(poller) == (2, 2 * 301)
+    assert poller.outlook.next_at(clock.at) == clock.at
+    for _ in range(2):
+        assert _round(poller)[0] == 1
     assert _round(poller) == (0, 0)
-    assert [request.full for request in source.asked] == [False] * 4 + [True] * 2
+    assert [(request.full, request.month) for request in source.asked] == [(False, "")] * 2 + [(True, "2026-01")] * 2
     newest = clock.at.replace(second=0)
     assert _times(poller, "IBM") == {newest - n * MINUTE for n in range(301 + 100)}
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
-    ("long_answers", "full_rows", "to"),
-    # An empty long answer is found out by the short one of the minute after.
-    [(True, 3000, None), (True, 200, "16:51"), (True, 0, "18:32"), (False, 0, "18:31")],
+    ("refusal", "reason", "calls"),
+    [
+        # The same sentence as a bad symbol's has come for good ones.
+        (Refusal.BAD_CALL, "the vendor does not serve it", 3),
+        (Refusal.NOT_ENTITLED, "the key's plan does not include it", 1),
+    ],
 )
-def test_what_no_answer_reaches_any_more_is_said_once(
-    poller: Poller,
+def test_what_cannot_be_had_is_said_once(
+    make: Callable[[], Poller],
     source: _ScriptedSource,
     clock: _Clock,
     caplog: pytest.LogCaptureFixture,
     *,
-    long_answers: bool,
-    full_rows: int,
-    to: str | None,
+    refusal: Refusal,
+    reason: str,
+    calls: int,
 ) -> None:
-    poller.long_answers, source.full_rows = long_answers, full_rows
+    poller = make()
     _round(poller)
-    clock.at += 250 * MINUTE
-    for _ in range(3):
+    source.frozen_at = START
+    clock.at += 90 * MINUTE
+    _round(poller)
+    clock.at += 90 * MINUTE
+    _round(poller)
+    source.frozen_at, source.month_refusal = None, refusal
+    clock.at += MINUTE
+    for _ in range(25):
         _round(poller)
         clock.at += MINUTE
-    assert {request.full for request in source.asked} == {False, long_answers}
-    # From what comes after the last bar before, to the oldest one of the answer.
-    said = [f"gap: symbol={symbol} from=2026-01-05T16:01Z to=2026-01-05T{to}Z" for symbol in ("IBM", "MSFT")]
-    assert caplog.messages == (said if to else [])
+        poller = make()
+    assert sum(bool(request.month) for request in source.asked) == 2 * calls
+    gaps = [message for message in caplog.messages if not message.startswith("vendor refused")]
+    for symbol, said in zip(("IBM", "MSFT"), gaps, strict=True):
+        assert said.startswith(f"gap: symbol={symbol} from=2026-01-05T16:00Z to=2026-01-05T17:22Z reason=")
+        assert reason in said
 
 
-def test_an_unknown_symbol_is_left_alone_for_a_day_and_delays_no_other(
+def test_an_unknown_symbol_is_asked_ever_more_rarely_and_delays_no_other(
     poller: Poller, source: _ScriptedSource, clock: _Clock
 ) -> None:
     source.refusals["IBM"] = Refusal.BAD_CALL
     assert _round(poller) == (1, 100)
     assert poller.trouble == "simulator refused IBM: no bad_call"
-    clock.at += 30 * MINUTE
-    source.asked.clear()
+    asked: list[int] = []
+    for minute in range(1, 121):
+        clock.at += MINUTE
+        source.asked.clear()
+        _round(poller)
+        symbols = [request.symbol for request in source.asked]
+        assert symbols.count("MSFT") == 1
+        asked += [minute] * symbols.count("IBM")
+    assert asked == [1, 3, 7, 15, 31, 63]
+
+
+def test_one_refusal_does_not_silence_a_symbol_that_was_answered(
+    poller: Poller, source: _ScriptedSource, clock: _Clock
+) -> None:
     _round(poller)
-    assert [request.symbol for request in source.asked] == ["MSFT"]
+    clock.at += MINUTE
+    source.refusals["IBM"] = Refusal.BAD_CALL
+    _round(poller)
+    source.refusals.clear()
+    clock.at += MINUTE
+    assert _round(poller) == (2, 5)
 
 
 def test_a_vendor_in_trouble_is_asked_ever_more_rarely(
@@ -247,7 +271,7 @@ def test_a_vendor_in_trouble_is_asked_ever_more_rarely(
     for _ in range(600):
         _round(poller)
         clock.at += timedelta(seconds=30)
-    assert 10 < len(source.asked) < 30
+    assert 5 < len(source.asked) < 30
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     source.refusals = {}
     clock.at += timedelta(hours=1) * 6
@@ -262,10 +286,32 @@ def test_a_spent_day_ends_the_calls_until_the_next(poller: Poller, source: _Scri
     clock.at += 10 * MINUTE
     _round(poller)
     assert len(source.asked) == 1
-    assert poller.next_at(clock.at) == datetime(2026, 1, 6, tzinfo=ZoneInfo("America/New_York"))
+    assert poller.outlook.next_at(clock.at) == datetime(2026, 1, 6, tzinfo=ZoneInfo("America/New_York"))
 
 
-@pytest.mark.parametrize("refusal", [Refusal.BAD_KEY, Refusal.NOT_ENTITLED])
+def test_a_spent_day_is_the_day_of_the_question(poller: Poller, source: _ScriptedSource, clock: _Clock) -> None:
+    midnight = datetime(2026, 1, 6, tzinfo=NEW_YORK).astimezone(UTC)
+    clock.at = midnight - timedelta(seconds=2)
+    source.refusals, source.takes = {"IBM": Refusal.QUOTA}, timedelta(seconds=3)
+    _round(poller)
+    assert clock.at > midnight
+    assert poller.budget.left(clock.at) is None
+    assert poller.budget.left(midnight - timedelta(seconds=2)) == 0
+
+
+def test_a_pause_that_a_clock_ahead_began_ends_when_the_clock_is_mended(
+    poller: Poller, source: _ScriptedSource, clock: _Clock
+) -> None:
+    _round(poller)
+    source.refusals = dict.fromkeys(("IBM", "MSFT"), Refusal.VENDOR_ERROR)
+    for _ in range(5):
+        clock.at += timedelta(days=1)
+        _round(poller)
+    source.refusals, clock.at = {}, START + MINUTE
+    assert _round(poller) == (2, 4)
+
+
+@pytest.mark.parametrize("refusal", [Refusal.BAD_KEY, Refusal.NOT_ENTITLED, Refusal.INVENTED])
 def test_what_only_the_operator_can_mend_is_an_error(
     poller: Poller, source: _ScriptedSource, refusal: Refusal, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,10 +321,31 @@ def test_what_only_the_operator_can_mend_is_an_error(
 
 
 def test_a_full_outbox_stops_the_polls(poller: Poller, source: _ScriptedSource) -> None:
-    poller.outbox._max_bars = 100  # noqa: SLF001 - so full that one answer suffices
+    poller.outlook.outbox._max_bars = 100  # noqa: SLF001 - so full that one answer suffices
     assert _round(poller) == (1, 100)
     assert _round(poller) == (0, 0)
     assert len(source.asked) == 1
+
+
+def test_no_call_is_spent_on_what_cannot_be_kept(
+    make: Callable[[], Poller], source: _ScriptedSource, clock: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    _round(make())
+    clock.at += MINUTE
+    source.asked.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        patched.setattr(Archive, "_insert", full)
+        for _ in range(5):
+            poller = make()
+            with pytest.raises(StateError, match="make room"):
+                _round(poller)
+    assert source.asked == []
+    assert poller.budget.used(clock.at) == 2
+    assert _round(make()) == (2, 4)
 
 
 def test_stopping_ends_a_round_between_two_calls(poller: Poller, source: _ScriptedSource) -> None:
@@ -289,7 +356,7 @@ def test_stopping_ends_a_round_between_two_calls(poller: Poller, source: _Script
 def test_unusable_bars_are_said_once(
     poller: Poller, source: _ScriptedSource, clock: _Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source.unusable = ("bar '…': its time",)
+    source.unusable = ("yesterday",)
     for _ in range(3):
         _round(poller)
         clock.at += MINUTE

@@ -6,7 +6,7 @@ import pytest
 from market_pulse.errors import PositionError
 from market_pulse.topic import Topic
 from market_pulse_stream import positions
-from market_pulse_stream.positions import Plan, losses
+from market_pulse_stream.positions import Plan, ends_of_batch, losses
 
 _ID = UUID("00000000-0000-4000-8000-000000000001")
 _OTHER = UUID("00000000-0000-4000-8000-000000000002")
@@ -32,8 +32,12 @@ def test_a_restart_goes_on_where_the_database_is() -> None:
     assert plan(topic(), {_ID: {0: 20, 1: 7}}).next_offset == {0: 20, 1: 7}
 
 
-def test_a_new_partition_is_read_from_its_beginning() -> None:
-    assert plan(topic(), {_ID: {0: 50}}).next_offset == {0: 50, 1: 0}
+def test_a_new_partition_is_read_from_its_beginning_and_said() -> None:
+    planned = plan(topic(), {_ID: {0: 20}})
+    assert planned.next_offset == {0: 20, 1: 0}
+    (note,) = planned.notes
+    assert note.startswith("topic market.bars has the new partition 1, so that symbols have moved, while 30 records of")
+    assert plan(topic(), {_ID: {0: 50}}).notes == ()
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning_and_said() -> None:
@@ -51,7 +55,12 @@ def test_an_older_topic_of_the_name_is_not_mentioned_twice() -> None:
 def test_records_that_were_gone_before_the_first_start_are_said() -> None:
     planned = plan(topic(beginning={0: 12, 1: 0}), {})
     assert planned.next_offset == {0: 12, 1: 0}
-    assert "partition 0 begins at offset 12: offsets 0 to 11 were gone" in planned.notes[0]
+    assert planned.gone == {
+        0: "topic market.bars partition 0: offsets 0 to 11 were gone before they could be read; fetch those bars again "
+        f"from the vendor, and accept it in psql: SELECT market.accept_loss('{_ID}', 0)"
+    }
+    assert planned.notes == tuple(planned.gone.values())
+    assert plan(topic(beginning={0: 12, 1: 0}), {_ID: {0: 12, 1: 0}}).gone == {}
 
 
 def test_a_stored_position_at_either_edge_is_good() -> None:
@@ -81,3 +90,8 @@ def test_every_partition_in_trouble_is_named_at_once() -> None:
     with pytest.raises(PositionError) as refused:
         plan(topic(beginning={0: 30, 1: 0}), {_ID: {0: 20, 1: 9, 2: 5}})
     assert [f"partition {number}" in str(refused.value) for number in (0, 1, 2)] == [True, True, True]
+
+
+def test_what_a_batch_reads_stands_in_the_log_of_offsets() -> None:
+    log = 'v1\n{"batchWatermarkMs":0,"conf":{}}\n{"market.bars":{"0":12,"11":7}}'
+    assert ends_of_batch(log, "market.bars") == {0: 12, 11: 7}

@@ -16,20 +16,29 @@ REPORT = {"state": "running", "batch_rows": 1, "rows_total": 9, "last_batch_at":
 
 
 class Driver:
-    """A Spark driver's reports, and a clock that the test turns."""
+    """A Spark driver's reports, and a clock that the test turns; `due` is what it writes while it is looked at."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = 0.0
-        self.probe = ConsumerProbe(path, lambda: self.now)
+        self.due: dict[str, int] | None = None
+        self.probe = ConsumerProbe(path, lambda: self.now, self.rest)
 
-    def report(self, batch_id: int, behind: int) -> None:
-        at = f"2026-05-15T13:30:00.{int(self.now):06d}Z"
-        progress.write(self.path, {**REPORT, "at": at, "batch_id": batch_id, "behind": behind})
+    def report(self, **changes: int) -> None:
+        at = f"2026-05-15T13:30:00.{int(self.now * 1000):06d}Z"
+        progress.write(self.path, {**REPORT, "at": at, **changes})
+
+    def rest(self, seconds: float) -> None:
+        self.now += seconds
+        if self.due:
+            self.report(**self.due)
+            self.due = None
 
     def after(self, seconds: float, *, batch_id: int, behind: int) -> Verdict:
         self.now += seconds
-        self.report(batch_id, behind)
+        if not self.path.exists():
+            self.report(batch_id=batch_id, behind=behind)
+        self.due = {"batch_id": batch_id, "behind": behind}
         return self.probe()
 
 
@@ -40,9 +49,9 @@ def driver(tmp_path: Path) -> Driver:
 
 def test_a_batch_that_does_not_end_is_stuck_however_often_it_is_reported(driver: Driver) -> None:
     assert driver.after(0, batch_id=7, behind=5).healthy
-    assert driver.after(60, batch_id=7, behind=5).healthy
-    assert driver.after(60, batch_id=7, behind=5).healthy
-    assert driver.after(1, batch_id=7, behind=5).sentence.startswith("stuck: 5 records to store, batch 7 ")
+    assert driver.after(59, batch_id=7, behind=5).healthy
+    assert driver.after(59, batch_id=7, behind=5).healthy
+    assert driver.after(2, batch_id=7, behind=5).sentence.startswith("stuck: 5 records to store, batch 7 ")
     assert driver.after(1, batch_id=8, behind=5).healthy
 
 
@@ -55,8 +64,15 @@ def test_an_idle_consumer_is_healthy_for_days_and_a_wait_counts_from_its_end(dri
 
 def test_the_same_report_twice_is_no_progress(driver: Driver) -> None:
     assert driver.after(0, batch_id=7, behind=0).healthy
-    driver.now += 20
+    driver.now += 15
     assert driver.probe() == Verdict(healthy=False, sentence="stuck: no news from the Spark driver for 20 s")
+
+
+def test_a_report_of_before_the_look_is_no_news(driver: Driver) -> None:
+    assert driver.after(0, batch_id=7, behind=0).healthy
+    driver.now += 20
+    driver.report(batch_id=8, behind=0)
+    assert driver.probe().sentence == "stuck: no news from the Spark driver for 5 s"
 
 
 @pytest.mark.parametrize("text", ["{", '{"batch_id": 1}', "[]"])

@@ -1,7 +1,12 @@
 """Alpha Vantage's recorded answers: every one is exactly its bars, or a refusal."""
 
+import csv
 import json
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,153 +18,164 @@ from support.samples import sample
 
 NOW = datetime(2026, 5, 17, 12, tzinfo=UTC)
 IN_2018 = datetime(2018, 12, 31, tzinfo=UTC)
+IN_2021 = datetime(2021, 5, 14, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 IBM_DAILY = Request(Function.DAILY, "IBM", Interval.DAILY)
-IBM_5MIN = Request(Function.INTRADAY, "IBM", Interval.FIVE_MINUTES)
+FIELDS = ("open", "high", "low", "close", "volume")
 
 
-def _asked(function: Function, symbol: str, interval: Interval, datatype: str = "json") -> Request:
-    return Request(function, symbol, interval, DataType(datatype))
+@dataclass(frozen=True)
+class _Recorded:
+    """What was asked for an answer, when it came, and what is in it by another reading than the product's."""
+
+    request: Request
+    fetched_at: datetime
+    count: int
+    newest: str
+    labelled_by_end: bool = False
+
+    def rows(self, path: Path) -> set[Row]:
+        shift = self.request.interval.length if self.labelled_by_end else timedelta(0)
+        return {
+            Row(_utc(label) - shift, *(values[name] for name in FIELDS))
+            for label, values in self._bars(path.read_text("utf-8-sig"))
+        }
+
+    def _bars(self, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+        if self.request.datatype is DataType.CSV:
+            for line in csv.DictReader(text.splitlines()):
+                yield line.get("timestamp") or line["latestDay"], line | {"close": line.get("close") or line["price"]}
+            return
+        answer: dict[str, Any] = json.loads(text)
+        if "Global Quote" in answer:
+            quote = _plain(answer["Global Quote"])
+            yield quote["latest trading day"], quote | {"close": quote["price"]}
+            return
+        (series,) = (value for key, value in answer.items() if key.startswith("Time Series"))
+        yield from ((label, _plain(values)) for label, values in series.items())
+
+
+def _plain(numbered: dict[str, str]) -> dict[str, str]:
+    return {key.partition(". ")[2]: value for key, value in numbered.items()}
 
 
 def _utc(wall_time: str) -> datetime:
     return datetime.fromisoformat(wall_time).replace(tzinfo=NEW_YORK).astimezone(UTC)
 
 
-@pytest.mark.parametrize(
-    ("name", "request_", "fetched_at", "count", "newest"),
-    [
-        (
-            "pt_intraday_5min_IBM_2026-05-15.csv",
-            _asked(Function.INTRADAY, "IBM", Interval.FIVE_MINUTES, "csv"),
-            NOW,
-            100,
-            Row(_utc("2026-05-15 19:55"), "219.0300", "219.0300", "219.0000", "219.0000", "158"),
-        ),
-        (
-            "pt_daily_IBM_2026.csv",
-            _asked(Function.DAILY, "IBM", Interval.DAILY, "csv"),
-            NOW,
-            100,
-            Row(_utc("2026-05-15"), "218.2000", "220.9100", "217.6150", "219.3000", "6154450"),
-        ),
-        (
-            "pt_daily_adjusted_IBM_2026.csv",
-            _asked(Function.DAILY, "IBM", Interval.DAILY, "csv"),
-            NOW,
-            100,
-            Row(_utc("2026-05-15"), "218.2", "220.91", "217.615", "219.3", "6154450"),
-        ),
-        (
-            "cg_daily_IBM_2020_midsession.json",
-            IBM_DAILY,
-            datetime(2020, 5, 8, 18, 7, 10, tzinfo=UTC),
-            2,
-            Row(_utc("2020-05-08"), "122.6700", "122.8000", "121.0600", "121.7900", "2538547"),
-        ),
-        (
-            "cs_intraday_5min_TSLA_2021.csv",
-            _asked(Function.INTRADAY, "TSLA", Interval.FIVE_MINUTES, "csv"),
-            datetime(2021, 5, 14, tzinfo=UTC),
-            # Labelled by its end, 20:00, as all answers of that year.
-            100,
-            Row(_utc("2021-05-13 19:55"), "574.4700", "575.0000", "573.5000", "573.5000", "11050"),
-        ),
-        (
-            "cs_intraday_5min_TSLA_2021.json",
-            _asked(Function.INTRADAY, "TSLA", Interval.FIVE_MINUTES),
-            datetime(2021, 4, 24, tzinfo=UTC),
-            2,
-            Row(_utc("2021-04-23 19:55"), "730.2500", "730.5000", "730.1000", "730.1000", "5637"),
-        ),
-        (
-            "kw_intraday_15min_MSFT_2018_BOM.json",
-            _asked(Function.INTRADAY, "MSFT", Interval.FIFTEEN_MINUTES),
-            IN_2018,
-            39,
-            Row(_utc("2018-04-11 15:15"), "91.8400", "91.8400", "91.4800", "91.6000", "852917"),
-        ),
-        (
-            "rt_intraday_1min_MSFT_2017.json",
-            _asked(Function.INTRADAY, "MSFT", Interval.ONE_MINUTE),
-            IN_2018,
-            100,
-            Row(_utc("2017-12-18 14:55"), "86.4900", "86.5000", "86.4750", "86.5000", "10494"),
-        ),
-        (
-            "cs_global_quote_TSLA_2021.json",
-            _asked(Function.QUOTE, "TSLA", Interval.DAILY),
-            NOW,
-            1,
-            Row(_utc("2021-04-23"), "719.8000", "737.3600", "715.4600", "729.4000", "27879033"),
-        ),
-        (
-            "rt_global_quote_MSFT_2018.json",
-            _asked(Function.QUOTE, "MSFT", Interval.DAILY),
-            NOW,
-            1,
-            Row(_utc("2018-10-05"), "112.6300", "113.1700", "110.6400", "112.1300", "29062853"),
-        ),
-        (
-            "xr_global_quote_TSLA_2023_CRLF.csv",
-            _asked(Function.QUOTE, "TSLA", Interval.DAILY, "csv"),
-            NOW,
-            1,
-            Row(_utc("2023-07-03"), "276.4900", "284.2500", "275.1100", "279.8200", "119685891"),
-        ),
-        (
-            "pt_global_quote_IBM.csv",
-            _asked(Function.QUOTE, "IBM", Interval.DAILY, "csv"),
-            NOW,
-            1,
-            Row(_utc("2026-05-15"), "218.2000", "220.9100", "217.6150", "219.3000", "6154450"),
-        ),
-    ],
-)
-def test_recorded_answers_are_exactly_their_bars(
-    name: str, request_: Request, fetched_at: datetime, count: int, newest: Row
-) -> None:
-    body = sample(name).read_bytes()
-    series = parse(body, request_, fetched_at)
-    assert len(series.rows) == count
-    assert series.rows[0] == newest
+def _asked(function: Function, symbol: str, interval: Interval, datatype: str = "json") -> Request:
+    return Request(function, symbol, interval, DataType(datatype))
+
+
+def _intraday(symbol: str, minutes: int, datatype: str = "json") -> Request:
+    return _asked(Function.INTRADAY, symbol, Interval(f"{minutes}min"), datatype)
+
+
+def _daily(datatype: str = "json") -> Request:
+    return _asked(Function.DAILY, "IBM", Interval.DAILY, datatype)
+
+
+def _quote(symbol: str, datatype: str = "json") -> Request:
+    return _asked(Function.QUOTE, symbol, Interval.DAILY, datatype)
+
+
+WITH_BARS = {
+    "pt_intraday_5min_IBM_2026-05-15.csv": _Recorded(_intraday("IBM", 5, "csv"), NOW, 100, "2026-05-15 19:55"),
+    "pt_daily_IBM_2026.csv": _Recorded(_daily("csv"), NOW, 100, "2026-05-15"),
+    # Another function's answer, which holds the same prices as traded.
+    "pt_daily_adjusted_IBM_2026.csv": _Recorded(_daily("csv"), NOW, 100, "2026-05-15"),
+    "cg_daily_IBM_2020_midsession.json": _Recorded(_daily(), datetime(2020, 5, 8, 18, tzinfo=UTC), 2, "2020-05-08"),
+    # Labelled by its end, 20:00, as all answers of that year.
+    "cs_intraday_5min_TSLA_2021.csv": _Recorded(
+        _intraday("TSLA", 5, "csv"), IN_2021, 100, "2021-05-13 19:55", labelled_by_end=True
+    ),
+    "cs_intraday_5min_TSLA_2021.json": _Recorded(
+        _intraday("TSLA", 5), IN_2021, 2, "2021-04-23 19:55", labelled_by_end=True
+    ),
+    "kw_intraday_15min_MSFT_2018_BOM.json": _Recorded(
+        _intraday("MSFT", 15), IN_2018, 39, "2018-04-11 15:15", labelled_by_end=True
+    ),
+    "rt_intraday_1min_MSFT_2017.json": _Recorded(
+        _intraday("MSFT", 1), IN_2018, 100, "2017-12-18 14:55", labelled_by_end=True
+    ),
+    "cs_global_quote_TSLA_2021.json": _Recorded(_quote("TSLA"), NOW, 1, "2021-04-23"),
+    "rt_global_quote_MSFT_2018.json": _Recorded(_quote("MSFT"), NOW, 1, "2018-10-05"),
+    "xr_global_quote_TSLA_2023_CRLF.csv": _Recorded(_quote("TSLA", "csv"), NOW, 1, "2023-07-03"),
+    "pt_global_quote_IBM.csv": _Recorded(_quote("IBM", "csv"), NOW, 1, "2026-05-15"),
+}
+WITHOUT_BARS = {
+    "kw_error_message_BOM.json": Refusal.BAD_CALL,
+    "kw_error_note_5permin_BOM.json": Refusal.BURST,
+    "kw_information_premium_BOM.json": Refusal.BURST,
+    "wl_information_demo_key_refusal.json": Refusal.NOT_ENTITLED,
+    "pt_bulk_quotes_ARTIFICIAL.json": Refusal.INVENTED,
+    "pt_market_status.json": Refusal.VENDOR_ERROR,
+    "pt_splits_IBM.csv": Refusal.VENDOR_ERROR,
+    "pt_dividends.csv": Refusal.VENDOR_ERROR,
+    "wl_csv_response_http_headers.json": Refusal.VENDOR_ERROR,
+    "wl_information_demo_key_refusal_http_headers.json": Refusal.VENDOR_ERROR,
+}
+OF_ITS_OWN = {"README.md", "tx_refusal_wordings_TRANSCRIBED.json", "xr_global_quote_unknown_symbol.json"}
+
+
+def test_every_recorded_answer_is_in_one_of_these_tests() -> None:
+    folder = sample("README.md").parent
+    assert {path.name for path in folder.iterdir()} == WITH_BARS.keys() | WITHOUT_BARS.keys() | OF_ITS_OWN
+
+
+@pytest.mark.parametrize("name", WITH_BARS)
+def test_recorded_answers_are_exactly_their_bars(name: str) -> None:
+    path, recorded = sample(name), WITH_BARS[name]
+    series = parse(path.read_bytes(), recorded.request, recorded.fetched_at)
     assert series.unusable == ()
-    if request_.datatype is DataType.CSV and request_.function is not Function.QUOTE:
-        header, *lines = (line.split(",") for line in body.decode().split())
-        columns = [header.index(field) for field in ("open", "high", "low", "close", "volume")]
-        # A label with a time is two words of the split, so values are counted from the end.
-        values = [line for line in lines if len(line) > 1]
-        shift = len(header) - len(values[0])
-        assert [row[1:] for row in series.rows] == [
-            tuple(line[column - shift] for column in columns) for line in values
-        ]
+    assert len(series.rows) == recorded.count
+    assert series.rows[0].bar_time == _utc(recorded.newest)
+    assert set(series.rows) == recorded.rows(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "refusal"),
-    [
-        ("kw_error_message_BOM.json", Refusal.BAD_CALL),
-        ("kw_error_note_5permin_BOM.json", Refusal.BURST),
-        ("kw_information_premium_BOM.json", Refusal.BURST),
-        ("wl_information_demo_key_refusal.json", Refusal.NOT_ENTITLED),
-        ("pt_bulk_quotes_ARTIFICIAL.json", Refusal.VENDOR_ERROR),
-        ("pt_market_status.json", Refusal.VENDOR_ERROR),
-        ("pt_splits_IBM.csv", Refusal.VENDOR_ERROR),
-        ("pt_dividends.csv", Refusal.VENDOR_ERROR),
-    ],
-)
+@pytest.mark.parametrize("name", WITH_BARS)
+def test_a_byte_order_mark_and_other_line_ends_change_nothing(name: str) -> None:
+    body, recorded = sample(name).read_bytes(), WITH_BARS[name]
+    lines = body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    for other in (b"\xef\xbb\xbf" + lines, lines.replace(b"\n", b"\r\n")):
+        assert parse(other, recorded.request, recorded.fetched_at) == parse(body, recorded.request, recorded.fetched_at)
+
+
+@pytest.mark.parametrize("name", WITH_BARS)
+def test_recorded_answers_are_no_answers_to_other_questions(name: str) -> None:
+    path, recorded = sample(name), WITH_BARS[name]
+    others = {
+        _asked(function, symbol, interval, datatype)
+        for function, interval in (
+            (Function.INTRADAY, Interval.THIRTY_MINUTES),
+            (Function.DAILY, Interval.DAILY),
+            (Function.QUOTE, Interval.DAILY),
+        )
+        for symbol in ("IBM", "ZZZ")
+        for datatype in DataType
+    }
+    for other in others:
+        # CSV does not say whose and how long its bars are.
+        same = other.function is recorded.request.function
+        if same and (path.suffix == ".csv" or other.symbol == recorded.request.symbol):
+            continue
+        with pytest.raises(RefusedError):
+            parse(path.read_bytes(), other, recorded.fetched_at)
+
+
+@pytest.mark.parametrize("name", WITHOUT_BARS)
 @pytest.mark.parametrize("datatype", ["json", "csv"])
-def test_recorded_answers_without_bars_are_refusals(name: str, refusal: Refusal, datatype: str) -> None:
-    body = sample(name).read_bytes()
+@pytest.mark.parametrize("asked", [_intraday("IBM", 5), _daily(), _quote("IBM")], ids=lambda request: request.function)
+def test_recorded_answers_without_bars_are_refusals(name: str, datatype: str, asked: Request) -> None:
     with pytest.raises(RefusedError) as refused:
-        parse(body, _asked(Function.DAILY, "IBM", Interval.DAILY, datatype), NOW)
-    assert refused.value.refusal is refusal
+        parse(sample(name).read_bytes(), _asked(asked.function, "IBM", asked.interval, datatype), NOW)
+    assert refused.value.refusal is WITHOUT_BARS[name]
 
 
 def test_an_empty_quote_is_an_unknown_symbol() -> None:
     body = sample("xr_global_quote_unknown_symbol.json").read_bytes()
     with pytest.raises(RefusedError) as refused:
-        parse(body, _asked(Function.QUOTE, "IBM", Interval.DAILY), NOW)
+        parse(body, _quote("IBM"), NOW)
     assert refused.value.refusal is Refusal.BAD_CALL
 
 
@@ -175,8 +191,11 @@ def test_an_empty_quote_is_an_unknown_symbol() -> None:
         ("bad_key", Refusal.BAD_KEY),
     ],
 )
-def test_todays_refusals_are_told_apart(name: str, refusal: Refusal) -> None:
-    body = json.loads(sample("tx_refusal_wordings_TRANSCRIBED.json").read_bytes())[name]
-    with pytest.raises(RefusedError) as refused:
-        parse(json.dumps(body).encode(), IBM_DAILY, NOW)
-    assert refused.value.refusal is refusal
+def test_todays_refusals_are_told_apart_under_whatever_key_they_come(name: str, refusal: Refusal) -> None:
+    wordings = json.loads(sample("tx_refusal_wordings_TRANSCRIBED.json").read_bytes())
+    assert len(wordings) == 1 + 7
+    (sentence,) = wordings[name].values()
+    for key in (*wordings[name], "Note", "Information", "Error Message"):
+        with pytest.raises(RefusedError) as refused:
+            parse(json.dumps({key: sentence}).encode(), IBM_DAILY, NOW)
+        assert refused.value.refusal is refusal

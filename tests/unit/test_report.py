@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
-from pyspark.sql.streaming.listener import QueryIdleEvent, QueryStartedEvent
+from pyspark.sql.streaming.listener import QueryIdleEvent, QueryProgressEvent, QueryStartedEvent
 
 from market_pulse import progress
 from market_pulse_stream.report import Report
@@ -52,3 +54,15 @@ def test_a_batch_that_is_being_stored_still_waits(tmp_path: Path) -> None:
     report.batch_begins()
     report.write_if_alive()
     assert (progress.read(path) or {})["behind"] == 1
+
+
+def test_the_newest_batchs_length_is_reported_and_stays_while_nothing_comes(tmp_path: Path) -> None:
+    path = tmp_path / progress.NAME
+    report = Report(path)
+    for batch_id, milliseconds in ((0, 340), (1, 50)):
+        # Spark tells of a trigger without a batch, too.
+        report.batch_ends(batch_id, [Account(0, 0, 3, received=3, stored=3)] if batch_id == 0 else [])
+        told = SimpleNamespace(batchId=batch_id, sources=[], durationMs={"triggerExecution": milliseconds})
+        report.onQueryProgress(cast("QueryProgressEvent", SimpleNamespace(progress=told)))
+        report.write_if_alive()
+        assert (progress.read(path) or {})["batch_ms"] == 340

@@ -63,6 +63,13 @@ def test_slots_keep_to_the_regular_session_and_to_the_sources_lag() -> None:
     assert slots.latest(_at("2026-01-05 19:00")) == _at("2026-01-05 16:45:05")
 
 
+def test_daily_bars_of_a_key_that_gets_them_late_are_asked_for_when_they_are_there() -> None:
+    offer = Offer((Request(Function.DAILY, "IBM", Interval.DAILY),), Cadence.AFTER_CLOSE, timedelta(hours=4))
+    slots = Slots(SESSIONS, offer, SETTLE, extended=True)
+    assert slots.following(_at("2026-01-05 16:30")) == _at("2026-01-05 20:30")
+    assert slots.following(_at("2026-11-27 09:30")) == _at("2026-11-27 17:30")
+
+
 def test_daily_bars_are_asked_for_once_after_the_close() -> None:
     slots = _slots(daily=True)
     assert slots.latest(_at("2026-01-05 16:29:59")) == _at("2026-01-02 16:30")
@@ -133,7 +140,7 @@ def test_each_symbol_is_due_once_per_slot_and_the_longest_unanswered_first() -> 
     assert agenda.due(now) == [MSFT]
     agenda.answer(MSFT, now)
     assert agenda.due(now) == []
-    assert agenda.next_at(now) == _at("2026-01-05 10:01:05")
+    assert agenda.following(now) == _at("2026-01-05 10:01:05")
     agenda.answer(IBM, now + timedelta(milliseconds=1))
     assert agenda.due(_at("2026-01-05 10:01:05")) == [MSFT, IBM]
 
@@ -142,12 +149,24 @@ def test_a_fresh_deployment_on_a_sunday_asks_at_once() -> None:
     assert Agenda(_slots(), (IBM,)).due(_at("2026-01-04 12:00")) == [IBM]
 
 
+def test_other_symbols_come_and_go_while_the_rest_stays_as_it_is() -> None:
+    agenda, now = Agenda(_slots(), (IBM, MSFT)), _at("2026-01-05 10:00:06")
+    agenda.answer(IBM, now)
+    agenda.postpone(MSFT, now + timedelta(seconds=20))
+    tesla = Request(Function.INTRADAY, "TSLA", Interval.ONE_MINUTE)
+    agenda.watch((tesla, IBM))
+    assert agenda.due(now) == [tesla]
+    agenda.watch((IBM, MSFT))
+    # Who comes back begins anew.
+    assert agenda.due(now) == [MSFT]
+
+
 def test_a_refused_question_waits_alone() -> None:
     agenda, now = Agenda(_slots(), (IBM, MSFT)), _at("2026-01-05 10:00:06")
     agenda.postpone(IBM, now + timedelta(seconds=20))
     assert agenda.due(now) == [MSFT]
     agenda.answer(MSFT, now)
-    assert agenda.next_at(now) == now + timedelta(seconds=20)
+    assert (agenda.open(now), agenda.may_at(IBM, now)) == ([IBM], now + timedelta(seconds=20))
     assert agenda.due(now + timedelta(seconds=20)) == [IBM]
 
 
@@ -162,7 +181,7 @@ def test_without_slots_everything_is_due_once() -> None:
     assert agenda.due(now) == [IBM, MSFT]
     agenda.answer(IBM, now)
     agenda.answer(MSFT, now)
-    assert (agenda.due(now), agenda.next_at(now)) == ([], None)
+    assert (agenda.open(now), agenda.following(now)) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +206,13 @@ def test_a_bar_is_final_once_it_was_complete_when_asked_for(
     request = Request(Function.INTRADAY, "IBM", Interval(interval))
     row = Row(_at(bar_time), "1", "1", "1", "1", "1")
     answer = Answer(request, "id", asked, asked + timedelta(minutes=3), Series((row,)))
-    (bar,) = maker.bars(answer, _at("2020-01-01"))
+    (bar,) = maker.bars(answer, answer.series.rows)
     assert bar.is_final is final
     assert bar.fetched_at == asked + timedelta(minutes=3)
-    assert maker.bars(answer, row.bar_time + timedelta(seconds=1)) == []
 
 
 def test_late_data_make_late_final_bars() -> None:
     maker = BarMaker("alphavantage", SESSIONS, SETTLE, timedelta(minutes=15))
     asked = _at("2026-01-05 10:16:04")
     answer = Answer(IBM, "id", asked, asked, Series((Row(_at("2026-01-05 10:00"), "1", "1", "1", "1", "1"),)))
-    assert not maker.bars(answer, _at("2020-01-01"))[0].is_final
+    assert not maker.bars(answer, answer.series.rows)[0].is_final

@@ -21,9 +21,17 @@ from market_pulse.simulator.api import Terms, VendorApi
 from market_pulse.simulator.app import Simulator
 from market_pulse.simulator.market import SimulatedMarket
 from market_pulse.sources.alphavantage import Account, AlphaVantage
-from market_pulse.sources.base import Cadence, DataType, Function, Limits, Refusal, RefusedError, Request, Source
+from market_pulse.sources.base import (
+    Cadence,
+    DataType,
+    Function,
+    Limits,
+    Refusal,
+    RefusedError,
+    Request,
+    Source,
+)
 from market_pulse.sources.replay import Replay
-from support.one_connection import serving
 from support.waiting import eventually
 
 KEY = "s3cret-key"
@@ -106,9 +114,8 @@ def test_a_source_answers_everything_that_it_offers(source: Source) -> None:
         assert answer.asked_at <= answer.fetched_at
         assert answer.series.rows
         assert answer.series.unusable == ()
-        for bar in BarMaker(source.name, SESSIONS, timedelta(seconds=5), offer.lag).bars(
-            answer, datetime(2000, 1, 1, tzinfo=UTC)
-        ):
+        maker = BarMaker(source.name, SESSIONS, timedelta(seconds=5), offer.lag)
+        for bar in maker.bars(answer, answer.series.rows):
             assert isinstance(bar, Bar)
             assert first_violation(bar) is None
             assert bar.source == source.name
@@ -193,44 +200,6 @@ def test_the_refusal_that_prints_the_key_is_told_without_it(
     with pytest.raises(RefusedError, match=r"your API key as \*\*\* and") as refused:
         vendor.fetch(daily)
     assert refused.value.refusal is Refusal.QUOTA
-
-
-@pytest.mark.parametrize(
-    ("plan", "request_", "query"),
-    [
-        (
-            Plan.PREMIUM,
-            Request(Function.INTRADAY, "IBM", Interval.ONE_MINUTE),
-            (
-                "function=TIME_SERIES_INTRADAY symbol=IBM interval=1min adjusted=false extended_hours=true "
-                "outputsize=compact entitlement=realtime datatype=json apikey=s3cret-key"
-            ),
-        ),
-        (
-            Plan.DELAYED,
-            Request(Function.INTRADAY, "BRK.B", Interval.SIXTY_MINUTES, DataType.CSV, full=True),
-            (
-                "function=TIME_SERIES_INTRADAY symbol=BRK.B interval=60min adjusted=false extended_hours=true "
-                "outputsize=full entitlement=delayed datatype=csv apikey=s3cret-key"
-            ),
-        ),
-        (
-            Plan.FREE,
-            Request(Function.DAILY, "IBM", Interval.DAILY),
-            "function=TIME_SERIES_DAILY symbol=IBM outputsize=compact datatype=json apikey=s3cret-key",
-        ),
-        (
-            Plan.FREE,
-            Request(Function.QUOTE, "IBM", Interval.DAILY),
-            "function=GLOBAL_QUOTE symbol=IBM datatype=json apikey=s3cret-key",
-        ),
-    ],
-)
-def test_requests_are_sent_letter_by_letter(plan: Plan, request_: Request, query: str) -> None:
-    lines: list[bytes] = []
-    with serving(lambda _, request: lines.append(request.splitlines()[0])) as address, pytest.raises(RefusedError):
-        _vendor(address, plan).fetch(request_)
-    assert lines == [f"GET /query?{query.replace(' ', '&')} HTTP/1.1".encode()]
 
 
 def test_recordings_are_played_in_the_order_of_their_names(tmp_path: Path) -> None:

@@ -1,26 +1,44 @@
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from market_pulse.cli import render
-from market_pulse.cli.report import Facts, Ledger, Level, Partition, Series, Unit, assess
+from market_pulse.cli.facts import (
+    AuditFinding,
+    Completeness,
+    Facts,
+    Ledger,
+    Partition,
+    Run,
+    Series,
+    Unit,
+)
+from market_pulse.cli.finding import Finding, Level
+from market_pulse.cli.host import Certificate, FileSystem, Host
+from market_pulse.cli.report import assess
 
 NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
 CONSUMER = Unit("market-pulse-consumer", "active", "running", "success", 0, "running: nothing waits")
 IBM = Series("IBM", "1min", NOW - timedelta(minutes=1), NOW, timedelta(minutes=1))
+UPKEEP = Unit("market-pulse-upkeep", "inactive", "dead", "success", 0, "", is_job=True)
+SESSION = Completeness("IBM", "1min", date(2026, 1, 5), 390, 27, 2, 0, 0, 0, 0, 1, 360, 0, 0)
+DELETED = AuditFinding("missing", "IBM 1min", "IBM 2026-01-05 14:31 was deleted by postgres", NOW)
+RUNS = {"audit": Run(NOW, "complete: 1 symbols"), "upkeep": Run(NOW - timedelta(hours=9), "0 partitions made")}
 WELL = Facts(
     at=NOW,
     market_time=NOW,
     interval=timedelta(minutes=1),
-    units=(CONSUMER,),
+    units=(CONSUMER, UPKEEP),
     series=(IBM,),
     bars=90,
     ledger=Ledger(received=100, stored=92, unchanged=5, superseded=3, quarantined=0),
     partitions=(Partition(0, end_offset=60, next_offset=60), Partition(1, end_offset=40, next_offset=40)),
     producer={"state": "polling", "calls_left": 7, "outbox": 0},
+    completeness=(SESSION,),
+    runs=RUNS,
 )
 
 
@@ -34,6 +52,7 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
     ("facts", "level", "sentence"),
     [
         (replace(WELL, units=()), Level.DOWN, "no unit of market-pulse"),
+        (replace(WELL, losses=("offsets 0 to 3 were gone",)), Level.ATTENTION, "lost: offsets 0 to 3 were gone"),
         (
             replace(WELL, units=(replace(CONSUMER, active="failed", sub="failed", result="exit-code"),)),
             Level.DOWN,
@@ -46,6 +65,11 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
         ),
         (replace(WELL, unreachable={"Kafka": "no brokers"}), Level.DOWN, "Kafka cannot be asked: no brokers"),
         (replace(WELL, bars=0), Level.ATTENTION, "no bar is stored yet"),
+        (
+            replace(WELL, months_in_default=(date(2001, 3, 1), date(2001, 4, 1))),
+            Level.ATTENTION,
+            "bars of 2001-03 and of 1 more months are in the default partition: systemctl start market-pulse-upkeep",
+        ),
         (replace(WELL, quarantine={"bad_price": 3}), Level.ATTENTION, "in quarantine: 3 bad_price"),
         (replace(WELL, partitions=(Partition(0, 20_001, 1),)), Level.ATTENTION, "20000 records"),
         (replace(WELL, partitions=(Partition(4, 10, 12),)), Level.DOWN, "partition 4 ends at offset 10"),
@@ -55,7 +79,28 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
             "nothing is stored until it is accepted: partition 4 lost 10 and 11",
         ),
         (replace(WELL, ledger=Ledger(101, 92, 5, 3, 0)), Level.DOWN, "the ledger does not add up"),
-        (replace(WELL, series=(replace(IBM, age=timedelta(minutes=6)),)), Level.ATTENTION, "IBM 1min is 0:06:00 old"),
+        (replace(WELL, audit=(DELETED,)), Level.ATTENTION, "missing: IBM 2026-01-05 14:31 was deleted by postgres"),
+        (replace(WELL, runs={}), Level.ATTENTION, "market-pulse-auditor has never come to its end"),
+        (
+            replace(WELL, runs=RUNS | {"audit": Run(NOW - timedelta(minutes=3), "")}),
+            Level.ATTENTION,
+            "market-pulse-auditor has not come to its end since 2026-01-05 14:57 UTC",
+        ),
+        (
+            replace(WELL, runs=RUNS | {"upkeep": Run(NOW - timedelta(days=3), "")}),
+            Level.ATTENTION,
+            "market-pulse-upkeep has not come to its end since 2026-01-02",
+        ),
+        (
+            replace(WELL, units=(CONSUMER, replace(UPKEEP, active="failed", result="exit-code"))),
+            Level.DOWN,
+            "market-pulse-upkeep is failed (exit-code)",
+        ),
+        (
+            replace(WELL, units=(replace(CONSUMER, active="inactive", sub="dead"),)),
+            Level.DOWN,
+            "market-pulse-consumer is inactive (success)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(facts: Facts, level: Level, sentence: str) -> None:
@@ -64,9 +109,130 @@ def test_what_is_wrong_is_said(facts: Facts, level: Level, sentence: str) -> Non
     assert sentence in report.findings[0].sentence
 
 
-def test_an_old_bar_is_no_fault_while_the_market_is_closed() -> None:
-    closed = replace(WELL, series=(replace(IBM, age=timedelta(days=2)),), producer={"state": "idle"})
-    assert assess(closed).level is Level.WELL
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (replace(WELL, unreachable={"Kafka": "a"}), replace(WELL, unreachable={"Kafka": "b"})),
+        (replace(WELL, quarantine={"bad_price": 3}), replace(WELL, quarantine={"bad_price": 4})),
+        (replace(WELL, partitions=(Partition(0, 20_001, 1),)), replace(WELL, partitions=(Partition(0, 30_001, 1),))),
+        (replace(WELL, partitions=(Partition(4, 10, 12),)), replace(WELL, partitions=(Partition(4, 11, 12),))),
+        (replace(WELL, ledger=Ledger(101, 92, 5, 3, 0)), replace(WELL, ledger=Ledger(102, 92, 5, 3, 0))),
+        (replace(WELL, audit=(DELETED,)), replace(WELL, audit=(replace(DELETED, sentence="two bars are missing"),))),
+        (replace(WELL, runs={"upkeep": RUNS["upkeep"]}), replace(WELL, runs=RUNS | {"audit": RUNS["upkeep"]})),
+        (
+            replace(WELL, units=(replace(CONSUMER, active="failed", sub="failed"),)),
+            replace(WELL, units=(replace(CONSUMER, active="activating", sub="auto-restart"),)),
+        ),
+    ],
+)
+def test_a_finding_keeps_its_key_while_its_figures_change(before: Facts, after: Facts) -> None:
+    (one,), (other,) = assess(before).findings, assess(after).findings
+    assert one.sentence != other.sentence
+    assert one.key == other.key
+
+
+def test_different_findings_have_different_keys() -> None:
+    facts = replace(
+        WELL,
+        units=(replace(CONSUMER, active="failed"), replace(UPKEEP, result="exit-code")),
+        audit=(DELETED, replace(DELETED, subject="AAPL 1min"), replace(DELETED, kind="changed")),
+        bars=0,
+        quarantine={"bad_price": 1},
+        partitions=(Partition(0, 20_001, 1), Partition(1, 10, 12), Partition(2, 10, 12, "lost")),
+        runs={},
+        unreachable={"Kafka": "", "PostgreSQL": ""},
+    )
+    keys = [finding.key for finding in assess(facts).findings]
+    assert len(keys) == len(set(keys)) == 14
+
+
+FULL = Host(
+    (FileSystem("/var/log", 86, 14, 1, 9),),
+    1024**3,
+    clock_synchronised=None,
+    clock_step_seconds=None,
+    certificates=(Certificate("/etc/market-pulse/ca.crt", NOW + timedelta(days=400)),),
+)
+
+
+def test_what_the_host_lacks_is_of_the_host_and_on_the_screen() -> None:
+    report = assess(replace(WELL, host=FULL))
+    (finding,) = report.findings
+    assert (report.level, finding.key, finding.of_host) == (Level.DOWN, "disk /var/log", True)
+    out = io.StringIO()
+    render.as_tables(report, out)
+    assert "host: 86% of /var/log used, 1.0 GiB of memory available, certificates until 2027-02-09\n" in out.getvalue()
+
+
+def polled(**newest: datetime) -> Facts:
+    """Return facts of a producer that has polled these bars, and of a topic with one record to store."""
+    last_bars = {symbol: at.isoformat() for symbol, at in newest.items()}
+    return replace(
+        WELL,
+        producer={"state": "polling", "calls_left": 7, "outbox": 0, "last_bars": last_bars},
+        partitions=(Partition(0, end_offset=61, next_offset=60),),
+        series=(IBM, replace(IBM, symbol="MSFT"), replace(IBM, interval="daily", bar_time=NOW - timedelta(days=9))),
+    )
+
+
+def test_lag_is_told_in_market_time() -> None:
+    late = polled(IBM=IBM.bar_time + timedelta(minutes=2, seconds=1), MSFT=IBM.bar_time + timedelta(minutes=9))
+    (finding,) = assess(late).findings
+    assert finding == Finding(
+        Level.ATTENTION,
+        "MSFT is stored 0:09:00 of market time behind what was polled, and 1 more symbols are late",
+        "lag in time",
+        of_host=True,
+    )
+    out = io.StringIO()
+    render.as_tables(assess(late), out)
+    assert "lag: 1 records, at most 0:09:00 of market time\n" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        polled(IBM=IBM.bar_time + timedelta(minutes=2)),
+        # A market that runs sixty times as fast moves on while bars are on their way.
+        replace(polled(IBM=IBM.bar_time + timedelta(minutes=29)), grace=timedelta(minutes=30)),
+        # Nothing is under way: the newest bar was refused, and is counted in quarantine.
+        replace(polled(IBM=IBM.bar_time + timedelta(hours=1)), partitions=(Partition(0, 60, 60),)),
+        # The answer to a question that came later than that about the stored bars.
+        polled(IBM=IBM.bar_time - timedelta(minutes=1)),
+        polled(ORCL=NOW),
+    ],
+    ids=["two intervals", "fast market", "nothing waits", "newer is stored", "nothing is stored yet"],
+)
+def test_what_is_on_its_way_is_not_late(facts: Facts) -> None:
+    assert assess(facts).findings == ()
+
+
+def test_bars_that_cannot_leave_the_outbox_are_late() -> None:
+    facts = replace(polled(IBM=NOW + timedelta(minutes=5)), partitions=(Partition(0, 60, 60),))
+    assert assess(replace(facts, producer={**(facts.producer or {}), "outbox": 5})).findings[0].key == "lag in time"
+
+
+def test_a_job_that_runs_is_no_fault() -> None:
+    running = replace(UPKEEP, active="activating", sub="start")
+    assert assess(replace(WELL, units=(CONSUMER, running))).level is Level.WELL
+
+
+def test_a_database_that_cannot_be_asked_says_nothing_of_the_audit() -> None:
+    report = assess(Facts(NOW, NOW, timedelta(minutes=1), units=(CONSUMER,), unreachable={"PostgreSQL": "refused"}))
+    assert [finding.sentence for finding in report.findings] == ["PostgreSQL cannot be asked: refused"]
+
+
+def test_many_findings_of_the_audit_leave_room_on_the_screen() -> None:
+    report = assess(replace(WELL, audit=(DELETED,) * 25))
+    assert len(report.findings) == 11
+    assert report.findings[-1].sentence == "and 15 more findings: see market.finding"
+
+
+def test_a_symbol_without_any_bar_is_on_the_screen() -> None:
+    out = io.StringIO()
+    render.as_tables(assess(replace(WELL, series=())), out)
+    (line,) = [line for line in out.getvalue().splitlines() if line.startswith("IBM")]
+    assert "none" in line
 
 
 def test_the_worst_finding_sets_the_exit_code() -> None:
@@ -77,8 +243,26 @@ def test_the_worst_finding_sets_the_exit_code() -> None:
 def test_the_screen_shows_every_figure() -> None:
     out = io.StringIO()
     render.as_tables(assess(WELL), out)
-    for expected in ("well", "market-pulse-consumer", "IBM", "bars stored: 90", "lag: 0", "7 calls left", "92 stored"):
+    for expected in (
+        "well",
+        "market-pulse-consumer",
+        "IBM",
+        "bars stored: 90",
+        "lag: 0",
+        "7 calls left",
+        "92 stored",
+        "27 of 30 due, 2 not traded",
+        "1 otherwise",
+        "360 to come",
+        "audit, 2026-01-05",
+    ):
         assert expected in out.getvalue()
+
+
+def test_an_estimate_is_called_one() -> None:
+    out = io.StringIO()
+    render.as_tables(assess(replace(WELL, bars=49_000_000, bars_are_estimated=True)), out)
+    assert "bars stored: about 49000000\n" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +288,6 @@ def test_json_holds_the_level_the_findings_and_the_facts() -> None:
     render.as_json(assess(replace(WELL, bars=0)), out)
     document = json.loads(out.getvalue())
     assert document["level"] == 1
-    assert document["findings"] == [{"level": 1, "sentence": "no bar is stored yet"}]
+    assert document["findings"] == [{"level": 1, "sentence": "no bar is stored yet", "key": "bars", "of_host": False}]
     assert document["facts"]["series"][0]["symbol"] == "IBM"
     assert document["facts"]["partitions"][0] == {"partition": 0, "end_offset": 60, "next_offset": 60, "held": None}
