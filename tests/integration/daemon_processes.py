@@ -17,10 +17,11 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from integration.services.broker import Broker
+from integration.services.broker import Broker, password_of
 from integration.services.processes import free_port
 from market_pulse import contract, progress
-from market_pulse.contract import Bar
+from market_pulse.contract import Bar, Rejection
+from market_pulse.kafka_login import Principal
 from market_pulse.producer import store
 from market_pulse.producer.outbox import Outbox
 from support.repository import ROOT
@@ -46,6 +47,7 @@ class Daemon:
     name: str
     directory: Path
     environment: Mapping[str, str]
+    kafka_password: str = field(default=password_of(Principal.PRODUCER), repr=False)
     process: subprocess.Popen[bytes] | None = None
     _told: list[str] = field(default_factory=list)
 
@@ -58,9 +60,11 @@ class Daemon:
         return dict(progress.read(self.directory / progress.NAME) or {})
 
     def start(self) -> None:
-        credentials = self.directory / "credentials"
-        credentials.mkdir(parents=True, exist_ok=True)
-        (credentials / "mp_vendor_api_key").write_text(KEY + "\n")
+        # As the playbook lays them down, and as systemd hands them to the unit, by another name.
+        for folder, name in (("credentials", "mp_kafka_producer_password"), ("unit", "mp_kafka_password")):
+            (self.directory / folder).mkdir(parents=True, exist_ok=True)
+            (self.directory / folder / name).write_text(self.kafka_password + "\n")
+            (self.directory / folder / "mp_vendor_api_key").write_text(KEY + "\n")
         path = self.directory / "notify"
         path.unlink(missing_ok=True)
         self._told.clear()
@@ -69,17 +73,26 @@ class Daemon:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "daemons"),
-            "CREDENTIALS_DIRECTORY": str(credentials),
+            "CREDENTIALS_DIRECTORY": str(self.directory / "unit"),
             "NOTIFY_SOCKET": str(path),
             "RUNTIME_DIRECTORY": str(self.directory),
             "STATE_DIRECTORY": str(self.directory),
+            "CONFIGURATION_DIRECTORY": str(self.directory),
             **self.environment,
         }
+        self.write_files()
         command = [sys.executable, "-c", f"from market_pulse.{self.name} import main; main()"]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         # Like systemd, read all the time: a daemon that tells more than the socket holds would wait.
         threading.Thread(target=self._listen, args=(listening, self.process), daemon=True).start()
+
+    def write_files(self, **changed: str) -> None:
+        """Write the unit's environment files as the role does: the symbols, which a reload applies, in their own."""
+        variables = {**self.environment, **changed}
+        for name, wanted in ((f"{self.name}.env", False), (f"{self.name}-reload.env", True)):
+            lines = [f'{key}="{value}"\n' for key, value in variables.items() if (key == "MP_SYMBOLS") is wanted]
+            (self.directory / name).write_text("".join(lines))
 
     def told(self) -> list[str]:
         """Return what it has told systemd since its start."""
@@ -110,10 +123,12 @@ class Daemon:
         return self.process.wait(timeout=within)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Daemon"]:
+    def running(self, *, ready: bool = True) -> Iterator["Daemon"]:
+        """Run it for the length of a block, which begins when it is ready, or at once."""
         try:
             self.start()
-            self.wait_until_ready()
+            if ready:
+                self.wait_until_ready()
             yield self
         finally:
             if self.process and self.process.poll() is None:
@@ -144,31 +159,32 @@ def running_market(directory: Path, *, speed: float, **environment: str) -> Iter
         yield Market(port, clock, daemon)
 
 
-def producer_of(market: Market, directory: Path, bootstrap_servers: str, topic: str, **environment: str) -> Daemon:
+def producer_of(market: Market, directory: Path, broker: Broker, topic: str, **environment: str) -> Daemon:
     """Return a producer that asks a simulator; it is not started yet."""
     directory.mkdir()
     mine = {
         "MP_SOURCE": "simulator",
         "MP_VENDOR_ADDRESS": f"http://127.0.0.1:{market.port}",
-        **_common(bootstrap_servers, topic),
+        **_common(broker, topic),
     }
     return Daemon("producer", directory, {**_MARKET, **market.clock, **mine, **environment})
 
 
-def producer_of_folder(folder: Path, directory: Path, bootstrap_servers: str, topic: str) -> Daemon:
+def producer_of_folder(folder: Path, directory: Path, broker: Broker, topic: str) -> Daemon:
     """Return a producer that plays a folder; it is not started yet."""
     directory.mkdir()
-    mine = {"MP_SOURCE": "replay", "MP_REPLAY_FOLDER": str(folder), **_common(bootstrap_servers, topic)}
+    mine = {"MP_SOURCE": "replay", "MP_REPLAY_FOLDER": str(folder), **_common(broker, topic)}
     return Daemon("producer", directory, {**_MARKET, **mine})
 
 
-def _common(bootstrap_servers: str, topic: str) -> dict[str, str]:
+def _common(broker: Broker, topic: str) -> dict[str, str]:
     return {
         "MP_INTERVAL": "1min",
         "MP_EXTENDED_HOURS": "true",
         "MP_SETTLE_SECONDS": "5",
         "MP_OUTBOX_MAX_BARS": "200000",
-        "MP_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "MP_ARCHIVE_DAYS": "400",
+        **broker.environment(),
         "MP_TOPIC": topic,
     }
 
@@ -184,7 +200,7 @@ def waiting_of(producer: Daemon) -> list[bytes]:
 
 def records(broker: Broker, topic: str) -> list[ConsumerRecord]:
     """Return everything on a topic, partition by partition."""
-    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False)
+    consumer = KafkaConsumer(**broker.options, enable_auto_commit=False)
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         ends = consumer.end_offsets(partitions)
@@ -200,9 +216,9 @@ def records(broker: Broker, topic: str) -> list[ConsumerRecord]:
 
 
 def bars(broker: Broker, topic: str) -> list[Bar]:
-    """Return every bar on a topic; each has to pass the contract."""
+    """Return every bar on a topic; each record, be it of a bar or of an answer, has to pass the contract."""
     decoded = [contract.decode(record.key, record.value) for record in records(broker, topic)]
-    assert [bar for bar in decoded if not isinstance(bar, Bar)] == []
+    assert [found for found in decoded if isinstance(found, Rejection)] == []
     return [bar for bar in decoded if isinstance(bar, Bar)]
 
 

@@ -9,18 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from kafka import KafkaProducer
+from kafka.errors import MessageSizeTooLargeError
 
 from integration.services.broker import Broker, kafka_broker
 from integration.services.processes import free_port
+from market_pulse.contract import MAX_MESSAGE_BYTES
 from market_pulse.errors import TopicError
 from market_pulse.health import Verdict
-from market_pulse.probes.kafka import KafkaProbe, KafkaProbeSettings
+from market_pulse.probes.kafka import KafkaProbe
 from market_pulse.topic import agree
+from support.repository import ANSIBLE
 
 
 @pytest.fixture
 def probe(broker: Broker) -> Iterator[KafkaProbe]:
-    made = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+    made = KafkaProbe(broker.settings)
     yield made
     made.close()
 
@@ -33,8 +38,9 @@ def test_a_serving_broker_is_healthy_time_and_again(broker: Broker, probe: Kafka
         assert "market-pulse-probe-1" in admin.list_topics()
 
 
-def test_nobody_there_is_a_verdict_and_leaves_nothing_behind() -> None:
-    probe = KafkaProbe(KafkaProbeSettings(kafka_listener=f"127.0.0.1:{free_port()}", kafka_node_id=1))
+def test_nobody_there_is_a_verdict_and_leaves_nothing_behind(broker: Broker) -> None:
+    nobody = {"kafka_broker_listener": f"127.0.0.1:{free_port()}"}
+    probe = KafkaProbe(broker.settings.model_copy(update=nobody))
     before = threading.active_count()
     assert probe() == Verdict(healthy=False, sentence="no round trip: ConnectionRefusedError")
     assert threading.active_count() == before
@@ -44,7 +50,7 @@ def test_nobody_there_is_a_verdict_and_leaves_nothing_behind() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_hangs_is_seen_and_a_broker_that_returns_is_too(tmp_path: Path) -> None:
     with kafka_broker(tmp_path) as broker:
-        probe = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+        probe = KafkaProbe(broker.settings)
         assert probe().healthy
         pid = _listener(broker.bootstrap_servers)
         os.kill(pid, signal.SIGSTOP)
@@ -62,7 +68,7 @@ def test_a_broker_that_hangs_is_seen_and_a_broker_that_returns_is_too(tmp_path: 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_hangs_with_records_on_their_way_is_let_go_of(tmp_path: Path) -> None:
     with kafka_broker(tmp_path) as broker:
-        probe = KafkaProbe(KafkaProbeSettings(kafka_listener=broker.bootstrap_servers, kafka_node_id=1))
+        probe = KafkaProbe(broker.settings)
         assert probe().healthy
         before = threading.active_count()
         pid = _listener(broker.bootstrap_servers)
@@ -90,14 +96,31 @@ def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) ->
             broker.delete_topic("agreed")
 
 
+def test_the_topic_takes_what_the_producer_sends_and_refuses_what_is_far_larger(broker: Broker) -> None:
+    agreed = yaml.safe_load((ANSIBLE / "roles" / "kafka" / "vars" / "main.yml").read_text())
+    most = int(agreed["_kafka_topic_configuration"]["max.message.bytes"])
+    assert KafkaProducer.DEFAULT_CONFIG["batch_size"] >= 2 * MAX_MESSAGE_BYTES
+    assert most >= 2 * KafkaProducer.DEFAULT_CONFIG["batch_size"]
+    topic = broker.create_topic(partitions=1, **{"max.message.bytes": str(most)})
+    producer = KafkaProducer(**broker.options, linger_ms=50)
+    try:
+        sent = [producer.send(topic, b"x" * MAX_MESSAGE_BYTES) for _ in range(200)]
+        assert [future.get(timeout=30).offset for future in sent] == list(range(200))
+        with pytest.raises(MessageSizeTooLargeError):
+            producer.send(topic, b"x" * most).get(timeout=30)
+    finally:
+        producer.close()
+        broker.delete_topic(topic)
+
+
 @pytest.mark.parametrize(
     ("partitions", "code", "said"),
     [("3", os.EX_OK, ""), ("4", os.EX_CONFIG, "chosen once"), ("many", os.EX_USAGE, "usage: ")],
 )
 def test_the_command_line(broker: Broker, topic: str, partitions: str, code: int, said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "market_pulse.topic", broker.bootstrap_servers, topic, partitions],
-        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        [sys.executable, "-m", "market_pulse.topic", topic, partitions],
+        env=broker.own_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ from integration.daemon_processes import (
 )
 from integration.services.broker import Broker, kafka_broker
 from integration.services.processes import free_port
+from market_pulse.producer import store
+from market_pulse.producer.archive import FOLDER, Archive
+from market_pulse.producer.outbox import Outbox
+from market_pulse.producer.store import Store
 from support.samples import sample
 from support.waiting import eventually
 
@@ -42,7 +47,7 @@ def market(tmp_path: Path) -> Iterator[Market]:
 
 @pytest.fixture
 def producer(market: Market, tmp_path: Path, broker: Broker, topic: str) -> Iterator[Daemon]:
-    with producer_of(market, tmp_path / "producer", broker.bootstrap_servers, topic).running() as running:
+    with producer_of(market, tmp_path / "producer", broker, topic).running() as running:
         yield running
 
 
@@ -50,12 +55,25 @@ def _has_polled(daemon: Daemon, times: int) -> None:
     eventually(lambda: daemon.log.count("bars: polled=") >= times, within=60, what=f"{times} polls", every=0.1)
 
 
+def test_without_files_it_ends_in_one_sentence_and_goes_on_when_it_has_some(producer: Daemon) -> None:
+    _has_polled(producer, 1)
+    assert producer.process is not None
+    before = len(producer.log)
+    resource.prlimit(producer.process.pid, resource.RLIMIT_NOFILE, (14, 14))
+    assert producer.process.wait(30) == 1
+    said = producer.log[before:]
+    assert "stopped: Too many open files" in said
+    assert "Traceback" not in said
+    with producer.running():
+        _has_polled(producer, 2)
+
+
 def test_every_bar_of_the_recorded_file_arrives_once_and_keyed(tmp_path: Path, broker: Broker, topic: str) -> None:
     recorded = sample("pt_intraday_5min_IBM_2026-05-15.csv")
     record(tmp_path / "recordings", recorded, fetched_at=FETCHED_AT, **IBM)
-    daemon = producer_of_folder(tmp_path / "recordings", tmp_path / "producer", broker.bootstrap_servers, topic)
+    daemon = producer_of_folder(tmp_path / "recordings", tmp_path / "producer", broker, topic)
     with daemon.running():
-        eventually(lambda: len(records(broker, topic)) >= 100, within=30, what="100 bars on the topic")
+        eventually(lambda: len(bars(broker, topic)) >= 100, within=30, what="100 bars on the topic")
         assert daemon.end(signal.SIGTERM) == 0
     found = sorted(bars(broker, topic), key=lambda bar: bar.bar_time, reverse=True)
     told = [line.split(",") for line in recorded.read_text().splitlines()[1:]]
@@ -70,13 +88,14 @@ def test_every_bar_of_the_recorded_file_arrives_once_and_keyed(tmp_path: Path, b
 
 def test_a_recording_is_played_at_every_start(tmp_path: Path, broker: Broker, topic: str) -> None:
     record(tmp_path / "recordings", sample("pt_intraday_5min_IBM_2026-05-15.csv"), fetched_at=FETCHED_AT, **IBM)
-    daemon = producer_of_folder(tmp_path / "recordings", tmp_path / "producer", broker.bootstrap_servers, topic)
+    daemon = producer_of_folder(tmp_path / "recordings", tmp_path / "producer", broker, topic)
     for times in (1, 2):
         with daemon.running():
-            eventually(lambda: len(records(broker, topic)) >= times * 100, within=30, what="the bars")  # noqa: B023
+            eventually(lambda: len(bars(broker, topic)) >= times * 100, within=30, what="the bars")  # noqa: B023
             assert daemon.end(signal.SIGTERM) == 0
-    assert len(records(broker, topic)) == 200
-    assert len({record.value for record in records(broker, topic)}) == 100
+    assert len(bars(broker, topic)) == 200
+    # A hundred bars and the answer that told them, each as it was the first time.
+    assert len({record.value for record in records(broker, topic)}) == 101
 
 
 def test_bars_of_every_symbol_follow_the_markets_clock(producer: Daemon, broker: Broker, topic: str) -> None:
@@ -112,6 +131,18 @@ def test_sigterm_ends_within_seconds_and_loses_nothing(producer: Daemon, broker:
     found = bars(broker, topic)
     assert len(found) > first
     assert [missing_minutes(found, symbol) for symbol in SYMBOLS] == [[]] * len(SYMBOLS)
+    # The last ones, too: they are on the topic, or wait where the next process finds them.
+    assert waiting_of(producer) or {
+        symbol: max(bar.bar_time for bar in found if bar.symbol == symbol) for symbol in SYMBOLS
+    } == _newest_told(producer)
+
+
+def _newest_told(producer: Daemon) -> dict[str, datetime]:
+    """Return the newest bars that a producer which does not run has taken in."""
+    memory = Store(producer.directory / store.NAME)
+    polls = {symbol: Outbox(memory, 1).last_poll(symbol, "1min") for symbol in SYMBOLS}
+    memory.close()
+    return {symbol: poll.last_bar for symbol, poll in polls.items() if poll}
 
 
 def test_a_killed_producer_goes_on_where_it_stopped(producer: Daemon, broker: Broker, topic: str) -> None:
@@ -131,7 +162,7 @@ def test_a_broker_killed_in_mid_stream_misses_nothing_once_it_is_back(market: Ma
     directory.mkdir()
     with kafka_broker(directory, port) as broker:
         topic = broker.create_topic()
-        daemon = producer_of(market, tmp_path / "producer", broker.bootstrap_servers, topic)
+        daemon = producer_of(market, tmp_path / "producer", broker, topic)
         daemon.start()
         try:
             _has_polled(daemon, 3)
@@ -174,7 +205,9 @@ def _kill(directory: Path) -> None:
 def test_bars_that_wait_are_sent_by_the_next_process(
     market: Market, tmp_path: Path, broker: Broker, topic: str, number: signal.Signals
 ) -> None:
-    daemon = producer_of(market, tmp_path / "producer", f"127.0.0.1:{free_port()}", topic)
+    daemon = producer_of(
+        market, tmp_path / "producer", broker, topic, MP_KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}"
+    )
     with daemon.running():
         eventually(lambda: daemon.progress.get("outbox", 0) >= 500, within=30, what="bars wait in the outbox")
         # Nobody can tell them again.
@@ -188,9 +221,16 @@ def test_bars_that_wait_are_sent_by_the_next_process(
     with daemon.running():
         eventually(lambda: len(records(broker, topic)) >= len(waiting), within=30, what="the bars are on the topic")
         assert daemon.end(signal.SIGTERM) == 0
-    # Each once, and each symbol's in the order in which they were told.
+    # Each once, and each symbol's in the order in which they were told; new are the answers that nobody gives, and
+    # what the killed process had archived and not told.
     found = [record.value for record in records(broker, topic)]
-    assert sorted(found) == sorted(waiting)
+    assert sorted(value for value in found if value in set(waiting)) == sorted(waiting)
+    kept = [
+        entry.request_id for entry in Archive(daemon.directory / FOLDER, keep_days=0).entries() if not entry.refusal
+    ]
+    untold = [request_id for request_id in kept if not any(request_id.encode() in value for value in waiting)]
+    new = [value for value in found if value not in set(waiting)]
+    assert all(b'"kind":"answer"' in value or any(name.encode() in value for name in untold) for value in new)
     assert waiting_of(daemon) == []
     for symbol in SYMBOLS:
         mine = [value for value in waiting if f'"symbol":"{symbol}"'.encode() in value]
@@ -200,7 +240,7 @@ def test_bars_that_wait_are_sent_by_the_next_process(
 def test_a_closed_market_is_idle_healthy_and_woken_by_sigterm(tmp_path: Path, broker: Broker, topic: str) -> None:
     saturday = {"MP_CLOCK_MARKET_START": "2026-01-03T17:00:00+00:00"}
     with running_market(tmp_path / "simulator", speed=1, **saturday) as market:
-        daemon = producer_of(market, tmp_path / "producer", broker.bootstrap_servers, topic, **saturday)
+        daemon = producer_of(market, tmp_path / "producer", broker, topic, **saturday)
         with daemon.running():
             eventually(
                 lambda: "STATUS=idle: NYSE closed until Mon 04:00 ET" in daemon.told(),

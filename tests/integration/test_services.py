@@ -5,7 +5,7 @@ from integration.services.database import Server
 
 
 def test_broker_takes_a_record(broker: Broker, topic: str) -> None:
-    producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all", enable_idempotence=True)
+    producer = KafkaProducer(**broker.options, acks="all", enable_idempotence=True)
     try:
         acknowledged = producer.send(topic, key=b"IBM", value=b"{}").get(timeout=20)
     finally:

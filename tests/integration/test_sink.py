@@ -109,10 +109,26 @@ def test_a_revision_wins_by_when_it_was_fetched_not_by_when_it_came(
     assert history == [("11.25",), ("11.50",), ("11.25",)]
 
 
-def test_a_hole_before_the_batch_is_refused(database: Database, writer: psycopg2.extensions.connection) -> None:
-    with pytest.raises(PositionError, match="offsets 0 to 4 were never stored"):
-        store(writer, task(database), records(bar(), first=5))
+def test_a_hole_before_what_was_read_is_refused(database: Database, writer: psycopg2.extensions.connection) -> None:
+    first = task(database)
+    for read, hole in ((None, "0 to 4"), (range(3, 9), "0 to 2")):
+        with pytest.raises(PositionError, match=f"offsets {hole} were never read"):
+            store(writer, first, records(bar(), first=5), offsets=read)
     assert database.query("SELECT count(*) FROM market.bar") == [(0,)]
+
+
+def test_offsets_that_were_read_and_hold_no_record_are_accounted_for(
+    database: Database, writer: psycopg2.extensions.connection
+) -> None:
+    first = task(database)
+    told = [*records(bar(), first=2), *records(bar(minute=1), first=5)]
+    account = store(writer, first, told, offsets=range(8))
+    assert account == Account(0, 0, 8, received=2, stored=2, empty=6)
+    assert store(writer, replace(first, batch_id=1), [], offsets=range(6, 9)) == Account(0, 8, 9, empty=1)
+    assert store(writer, replace(first, batch_id=2), [], offsets=range(6, 9)) == Account(0, 9, 9)
+    ledger = "SELECT from_offset, until_offset, received, empty FROM market.batch ORDER BY 1"
+    assert database.query(ledger) == [(0, 8, 2, 6), (8, 9, 0, 1)]
+    assert database.query("SELECT next_offset FROM market.stream_position") == [(9,)]
 
 
 def test_after_an_accepted_loss_the_same_offsets_are_accounted_for_again(
@@ -213,11 +229,3 @@ def play(database: Database, writer: psycopg2.extensions.connection, batches: li
         account = store(writer, replace(first, batch_id=number), records(*batch, first=offset))
         assert account.received == len(batch)
         offset += len(batch)
-
-
-def test_ten_thousand_bars_survive_every_digit(database: Database, writer: psycopg2.extensions.connection) -> None:
-    prices = [f"10.{number:08d}" for number in range(10_000)]
-    told = [bar(minute=number, open=price, close=price, high="11") for number, price in enumerate(prices)]
-    assert store(writer, task(database), records(*told)).stored == 10_000
-    stored = [price for (price,) in database.query("SELECT open FROM market.bar ORDER BY bar_time")]
-    assert stored == [Decimal(price) for price in prices]

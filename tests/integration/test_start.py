@@ -1,21 +1,25 @@
 """What the driver does before its first batch, and what a task does when PostgreSQL fails, without Spark."""
 
 import contextlib
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg2
-import pyarrow as pa
 import pytest
 from kafka import KafkaProducer
 
 from integration.services.broker import Broker
 from integration.services.database import PASSWORD, Database
-from integration.services.records import bar, records, task
+from integration.services.records import APPENDED, as_arrow, bar, records, task
+from market_pulse import access
 from market_pulse.errors import PositionError, SettingsError, StateError, TopicError
+from market_pulse.kafka_login import Principal
 from market_pulse.topic import look_up
 from market_pulse_stream import postgresql, start, writer
+from market_pulse_stream.decode import Record
+from market_pulse_stream.sink import Account
 from market_pulse_stream.start import OnlyConsumer, resume
 from market_pulse_stream.writer import PartitionWriter
 
@@ -32,7 +36,9 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sink(database: Database, credentials: Path) -> postgresql.Database:
     assert credentials.exists()
     server = database.server
-    return postgresql.Database(server.host, server.port, database.name, server.accounts["writer"])
+    return postgresql.Database(
+        server.host, server.port, database.name, server.accounts["writer"], str(server.authority)
+    )
 
 
 @pytest.fixture
@@ -42,9 +48,8 @@ def write(database: Database, sink: postgresql.Database) -> Iterator[Callable[[i
 
     def written(first: int, last: int) -> list[dict[str, int]]:
         told = records(*(bar(minute=minute) for minute in range(first, last)), first=first)
-        columns = [[0] * len(told), *map(list, zip(*told, strict=True))]
-        batch = pa.RecordBatch.from_arrays(list(map(pa.array, columns)), ["partition", "offset", "key", "value"])
-        accounts = PartitionWriter(sink, uuid4(), first, topic_id, "bars")(iter([batch]))
+        batch = as_arrow(told)
+        accounts = PartitionWriter(sink, uuid4(), first, topic_id, "bars", {0: range(first, last)})(iter([batch]))
         return [row for account in accounts for row in account.to_pylist()]
 
     yield written
@@ -55,7 +60,7 @@ def write(database: Database, sink: postgresql.Database) -> Iterator[Callable[[i
 
 def fill(broker: Broker, topic: str, count: int) -> int:
     """Send records of one key and return the partition they are in."""
-    producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all", enable_idempotence=True)
+    producer = KafkaProducer(**broker.options, acks="all", enable_idempotence=True)
     try:
         return {producer.send(topic, key=b"IBM", value=b"{}").get(timeout=20).partition for _ in range(count)}.pop()
     finally:
@@ -66,7 +71,7 @@ def test_a_first_start_stores_the_position_of_every_partition(
     broker: Broker, topic: str, database: Database, sink: postgresql.Database
 ) -> None:
     partition = fill(broker, topic, 3)
-    held = look_up(broker.bootstrap_servers, topic)
+    held = look_up(broker.login(Principal.CONSUMER), topic)
     assert held.end == {0: 0, 1: 0, 2: 0} | {partition: 3}
     assert resume(sink, held).next_offset == {0: 0, 1: 0, 2: 0}
     stored = database.query("SELECT topic_id::text, partition, topic, next_offset FROM market.stream_position")
@@ -77,58 +82,85 @@ def test_a_topic_made_anew_is_said_and_read_from_its_beginning(
     broker: Broker, database: Database, sink: postgresql.Database
 ) -> None:
     name = broker.create_topic(partitions=1)
-    first = look_up(broker.bootstrap_servers, name)
+    first = look_up(broker.login(Principal.CONSUMER), name)
     resume(sink, first)
     database.query("UPDATE market.stream_position SET next_offset = 17")
     broker.delete_topic(name)
     broker.create_topic(partitions=1, name=name)
-    planned = resume(sink, look_up(broker.bootstrap_servers, name))
+    planned = resume(sink, look_up(broker.login(Principal.CONSUMER), name))
     assert planned.next_offset == {0: 0}
     assert str(first.id) in planned.notes[0]
     assert database.query("SELECT next_offset FROM market.stream_position ORDER BY 1") == [(0,), (17,)]
     broker.delete_topic(name)
 
 
+def test_what_was_gone_before_the_first_start_is_a_loss_that_waits_to_be_accepted(
+    broker: Broker, topic: str, database: Database, sink: postgresql.Database
+) -> None:
+    partition = fill(broker, topic, 10)
+    broker.delete_records(topic, partition, 4)
+    known = look_up(broker.login(Principal.CONSUMER), topic)
+    for _ in range(2):
+        assert resume(sink, known).next_offset[partition] == 4
+    columns = "partition, log_epoch, from_offset, until_offset, reason, accepted_by, stored_until"
+    lost = f"SELECT {columns} FROM market.lost_range"
+    assert [row[:4] for row in database.query(lost)] == [(partition, 0, 0, 4)]
+    ((*_, reason, accepted_by, stored_until),) = database.query(lost)
+    assert (accepted_by, stored_until) == (None, None)
+    way_out = f"SELECT market.accept_loss('{known.id}', {partition})"
+    assert reason.startswith(f"topic {topic} partition {partition}: offsets 0 to 3 were gone")
+    assert reason.endswith(way_out)
+    database.query(way_out)
+    assert database.query("SELECT accepted_by, accepted_at IS NULL FROM market.lost_range") == [("postgres", False)]
+    with pytest.raises(psycopg2.errors.RaiseException, match=f"no loss of partition {partition}"):
+        database.query(way_out)
+    database.query("SELECT market.accept_position(%s, %s, 6)", str(known.id), partition)
+    assert [row[:4] for row in database.query(f"{lost} ORDER BY from_offset")][1] == (partition, 0, 4, 6)
+
+
 def test_positions_that_the_topic_does_not_have_are_refused(
     broker: Broker, topic: str, database: Database, sink: postgresql.Database
 ) -> None:
     partition = fill(broker, topic, 10)
-    resume(sink, look_up(broker.bootstrap_servers, topic))
+    resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
     broker.delete_records(topic, partition, 5)
     where = f"topic {topic} partition {partition}"
     with pytest.raises(PositionError, match=f"{where}: offsets 0 to 4 were deleted by retention"):
-        resume(sink, look_up(broker.bootstrap_servers, topic))
-    topic_id = look_up(broker.bootstrap_servers, topic).id
+        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+    topic_id = look_up(broker.login(Principal.CONSUMER), topic).id
     database.query("SELECT market.accept_position(%s, %s, 5)", str(topic_id), partition)
-    assert resume(sink, look_up(broker.bootstrap_servers, topic)).next_offset[partition] == 5
+    assert resume(sink, look_up(broker.login(Principal.CONSUMER), topic)).next_offset[partition] == 5
     database.query("UPDATE market.stream_position SET next_offset = 99 WHERE partition = %s", partition)
     with pytest.raises(PositionError, match=f"{where}: offsets 10 to 98 are stored"):
-        resume(sink, look_up(broker.bootstrap_servers, topic))
+        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
 
 
 def test_a_loss_is_refused_until_it_is_accepted_however_far_the_log_has_grown(
     broker: Broker, topic: str, database: Database, sink: postgresql.Database
 ) -> None:
     partition = fill(broker, topic, 3)
-    before = look_up(broker.bootstrap_servers, topic)
+    before = look_up(broker.login(Principal.CONSUMER), topic)
     resume(sink, before)
     database.query("UPDATE market.stream_position SET next_offset = 5 WHERE partition = %s", partition)
     with pytest.raises(PositionError, match="offsets 3 to 4 are stored"):
-        resume(sink, look_up(broker.bootstrap_servers, topic))
+        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
     fill(broker, topic, 9)
     with pytest.raises(PositionError, match="offsets 3 to 4 are stored") as refused:
-        resume(sink, look_up(broker.bootstrap_servers, topic))
+        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
     way_out = f"SELECT market.accept_position('{before.id}', {partition}, 0)"
     assert str(refused.value).endswith(way_out)
     database.query(way_out)
-    assert resume(sink, look_up(broker.bootstrap_servers, topic)).next_offset[partition] == 0
+    assert resume(sink, look_up(broker.login(Principal.CONSUMER), topic)).next_offset[partition] == 0
     state = "SELECT next_offset, log_epoch, held FROM market.stream_position WHERE partition = %s"
     assert database.query(state, partition) == [(0, 1, None)]
 
 
 def test_a_missing_topic_is_named(broker: Broker) -> None:
+    # Of a name that it has no right on, a principal is not even told that there is none.
+    with broker.admin() as admin:
+        access.agree_on_acls(admin, access.rights("nowhere"), only=False)
     with pytest.raises(TopicError, match="topic nowhere does not exist"):
-        look_up(broker.bootstrap_servers, "nowhere")
+        look_up(broker.login(Principal.CONSUMER), "nowhere")
 
 
 def test_a_second_consumer_is_refused_while_the_first_lives(
@@ -139,6 +171,8 @@ def test_a_second_consumer_is_refused_while_the_first_lives(
     OnlyConsumer(sink, "other bars").release()
     with pytest.raises(StateError, match="another consumer stores topic bars"):
         OnlyConsumer(sink, "bars")
+    # The server notices a moment later that a session is gone.
+    monkeypatch.setattr(start, "LOCK_SECONDS", 5)
     first.release()
     OnlyConsumer(sink, "bars").release()
 
@@ -191,7 +225,36 @@ def test_a_missing_privilege_is_not_retried(
 
 
 def test_an_empty_task_writes_nothing(sink: postgresql.Database) -> None:
-    assert list(PartitionWriter(sink, uuid4(), 0, uuid4(), "bars")(iter([]))) == []
+    assert list(PartitionWriter(sink, uuid4(), 0, uuid4(), "bars", {})(iter([]))) == []
+
+
+def test_a_large_task_is_stored_part_by_part_and_the_rest_of_what_was_read_after_it(
+    database: Database, sink: postgresql.Database, write: Callable[[int, int], list[dict[str, int]]]
+) -> None:
+    assert write(0, 1)[0]["until_offset"] == 1
+    topic_id = UUID(database.query("SELECT topic_id::text FROM market.stream_position")[0][0])
+    parts = [as_arrow(records(bar(minute=minute), first=minute)) for minute in (2, 3, 6)]
+    written = PartitionWriter(sink, uuid4(), 1, topic_id, "bars", {0: range(1, 9)})
+    accounts = [Account(**row) for made in written(iter([*parts, parts[0].slice(0, 0)])) for row in made.to_pylist()]
+    assert [(made.from_offset, made.until_offset, made.empty) for made in accounts] == [(1, 3, 1), (3, 4, 0), (4, 7, 2)]
+    assert list(written.store_rest(accounts)) == [Account(0, 7, 9, empty=2)]
+    assert list(written.store_rest([*accounts, Account(0, 7, 9, empty=2)])) == []
+    assert database.query("SELECT next_offset FROM market.stream_position") == [(9,)]
+
+
+def test_memory_is_that_of_a_part_however_large_the_task(database: Database, sink: postgresql.Database) -> None:
+    topic_id, size, parts = task(database).topic_id, 2**20, 24
+    junk = (
+        as_arrow([Record(number, b"IBM", b"%d" % number * (size // 2), APPENDED)]) for number in range(10, 10 + parts)
+    )
+    written = PartitionWriter(sink, uuid4(), 0, topic_id, "bars", {0: range(10 + parts)})
+    tracemalloc.start()
+    try:
+        assert len(list(written(junk))) == parts
+        assert tracemalloc.get_traced_memory()[1] < 8 * size
+    finally:
+        tracemalloc.stop()
+    assert database.query("SELECT count(*)::int, min(octet_length(value)) FROM market.quarantine") == [(parts, size)]
 
 
 def test_a_missing_credential_is_named(sink: postgresql.Database, credentials: Path) -> None:

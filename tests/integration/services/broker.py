@@ -1,4 +1,4 @@
-"""A real Kafka broker in KRaft mode, one node, on free loopback ports."""
+"""A real Kafka broker in KRaft mode, one node, on free loopback ports, as closed as the role leaves it."""
 
 import contextlib
 import subprocess
@@ -6,37 +6,94 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import trustme
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jinja2 import Environment, StrictUndefined
 from kafka import KafkaAdminClient, TopicPartition
+from pydantic import SecretStr
 
 from integration.services.processes import CACHE, free_port, java, listening, require, running, wait_until
-from support.repository import group_vars
+from market_pulse import access
+from market_pulse.kafka_login import Login, Principal
+from market_pulse.settings import BrokerSettings
+from market_pulse.topic import connect
+from support.repository import ANSIBLE, group_vars
 
 _HEAP = ["-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+_HOST = "127.0.0.1"
+_KEYSTORE = "mp_kafka_broker_keystore"
+# Of every principal, but for its name; the broker listens on loopback for the length of a test run.
+_PASSWORD = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
 class Broker:
     """Where the broker answers, and what a test asks of it."""
 
-    bootstrap_servers: str
+    settings: BrokerSettings
     log: Path
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return the listener of the clients."""
+        return self.settings.kafka_listener
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what a client of kafka-python takes that may do everything, which no program of ours may."""
+        return self.settings.broker_login.options
+
+    def login(self, principal: Principal) -> Login:
+        """Return a principal's way in."""
+        return self.settings.login(principal, password_of(principal))
+
+    def client(self, principal: Principal) -> dict[str, object]:
+        """Return the settings by which a program gets in as a principal, but for the topic."""
+        return {
+            "kafka_authority": self.settings.kafka_authority,
+            "kafka_bootstrap_servers": self.settings.kafka_listener,
+            "kafka_password": SecretStr(password_of(principal)),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return the same as a unit's environment has it; the password is a credential of its own."""
+        return {
+            "MP_KAFKA_AUTHORITY": str(self.settings.kafka_authority),
+            "MP_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+        }
+
+    def own_environment(self) -> dict[str, str]:
+        """Return what the unit of the broker has, and who sets its topic and its users."""
+        settings = self.settings
+        return self.environment() | {
+            "CREDENTIALS_DIRECTORY": str(settings.credentials_directory),
+            "MP_KAFKA_BROKER_LISTENER": settings.kafka_broker_listener,
+            "MP_KAFKA_LISTENER": settings.kafka_listener,
+            "MP_KAFKA_NODE_ID": str(settings.kafka_node_id),
+        }
 
     @contextlib.contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:
-        """Give an admin client for the length of a block."""
-        client = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
-        try:
+        """Give an admin client of the broker's own for the length of a block."""
+        with connect(self.settings.broker_login) as client:
             yield client
-        finally:
-            client.close()
 
     def create_topic(self, partitions: int = 3, name: str | None = None, **configs: str) -> str:
-        """Create a topic, by default under a name that no other test has, and return its name."""
+        """Create a topic that each principal has its rights on, by default under a new name, and return its name."""
         topic = name or f"bars-{uuid.uuid4().hex[:12]}"
         options = {"num_partitions": partitions, "replication_factor": 1, "configs": configs}
         with self.admin() as admin:
             admin.create_topics({topic: options}, wait_for_metadata=True)
+            access.agree_on_acls(admin, access.rights(topic), only=False)
         return topic
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:
@@ -51,46 +108,90 @@ class Broker:
             wait_until(lambda: topic not in admin.list_topics(), what=f"deletion of {topic}", seconds=30)
 
 
+def password_of(principal: Principal) -> str:
+    """Return a principal's password."""
+    return f"{principal}-{_PASSWORD}"
+
+
 @contextlib.contextmanager
 def kafka_broker(directory: Path, port: int | None = None) -> Iterator[Broker]:
     """Run a broker whose files are in `directory`; the same directory and port start the same broker again."""
     libs = CACHE / f"kafka-{group_vars('versions')['kafka_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches Kafka's jars into the cache")
-    port, controller = port or free_port(), free_port()
-    properties, log = directory / "server.properties", directory / "broker.log"
-    properties.write_text(
-        "".join(f"{key}={value}\n" for key, value in _properties(directory, port, controller).items())
+    super_user = _certify(directory)
+    port, brokers = port or free_port(), free_port()
+    settings = BrokerSettings(
+        kafka_authority=directory / "ca.crt",
+        kafka_broker_keystore=(directory / _KEYSTORE).read_text(),
+        kafka_broker_listener=f"{_HOST}:{brokers}",
+        kafka_listener=f"{_HOST}:{port}",
+        kafka_node_id=1,
+        credentials_directory=directory,
     )
+    properties, log = directory / "server.properties", directory / "broker.log"
+    lines = _properties(directory, settings, free_port()) | _security(directory, super_user)
+    properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
     command = [java(), *_HEAP, "-cp", f"{libs}/*"]
     if not (directory / "data" / "meta.properties").exists():
         storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", "bWFya2V0LXB1bHNlLXRlcw", "-c"]
         subprocess.run([*command, *storage, properties], check=True, stdout=subprocess.DEVNULL)
     with running([*command, "kafka.Kafka", properties], log=log) as process:
         wait_until(
-            lambda: listening(port) or process.poll() is not None, what="the broker's start", seconds=60, log=log
+            lambda: listening(brokers) or process.poll() is not None, what="the broker's start", seconds=60, log=log
         )
-        broker = Broker(f"127.0.0.1:{port}", log)
+        broker = Broker(settings, log)
         with broker.admin() as admin:
             wait_until(
                 lambda: admin.describe_cluster()["brokers"], what="the broker's registration", seconds=60, log=log
             )
+            passwords = {principal: password_of(principal) for principal in Principal}
+            access.agree_on_users(admin, settings.login("", ""), passwords)
         yield broker
 
 
-def _properties(directory: Path, port: int, controller: int) -> dict[str, object]:
+def _properties(directory: Path, settings: BrokerSettings, controller: int) -> dict[str, object]:
     return {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "controller.listener.names": "CONTROLLER",
+        "node.id": settings.kafka_node_id,
+        "controller.quorum.bootstrap.servers": f"{_HOST}:{controller}",
+        "listeners": f"CLIENT://{settings.kafka_listener},BROKER://{settings.kafka_broker_listener},"
+        f"CONTROLLER://{_HOST}:{controller}",
         "log.dirs": directory / "data",
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": 1,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
+        # Tests send records as of the days that they are set in: older than the week that a broker keeps by default.
+        "log.retention.ms": -1,
         "log.retention.check.interval.ms": 1000,
         "log.segment.delete.delay.ms": 1000,
     }
+
+
+def _security(directory: Path, super_user: str) -> dict[str, str]:
+    """Return the lines by which the role closes a broker."""
+    written = yaml.safe_load((ANSIBLE / "roles" / "kafka" / "vars" / "main.yml").read_text())
+    values = {
+        "_kafka_keystore": directory / _KEYSTORE,
+        "_kafka_super_users": f"User:{super_user}",
+        "market_pulse_paths": {"authority": directory / "ca.crt"},
+    }
+    jinja = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - properties, no page
+    return {key: jinja.from_string(text).render(values) for key, text in written["_kafka_security_properties"].items()}
+
+
+def _certify(directory: Path) -> str:
+    """Make an authority and the broker's certificate, once, and return the certificate's subject."""
+    keystore = directory / _KEYSTORE
+    if not keystore.exists():
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(directory / "ca.crt")
+        certificate = authority.issue_cert(_HOST, common_name="broker", organization_unit_name="kafka")
+        # Kafka reads keys in this form alone.
+        key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        keystore.touch(mode=0o600)
+        keystore.write_bytes(private + certificate.cert_chain_pems[0].bytes())
+    text = keystore.read_bytes()
+    return x509.load_pem_x509_certificate(text[text.index(b"-----BEGIN CERTIFICATE") :]).subject.rfc4514_string()

@@ -3,17 +3,20 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 
 import pyspark
+from jinja2 import Environment, StrictUndefined
 
-from integration.services.broker import Broker
+from integration.services.broker import Broker, password_of
 from integration.services.database import PASSWORD, Database
 from integration.services.processes import CACHE, require, running
 from market_pulse import progress
+from market_pulse.kafka_login import Principal
 from support.repository import ANSIBLE, ROOT, group_vars
 
 _SPARK_HOME = Path(pyspark.__file__).parent
@@ -45,22 +48,31 @@ class Consumer:
 
 
 @contextlib.contextmanager
-def consumer(directory: Path, broker: Broker, database: Database, topic: str, **settings: object) -> Iterator[Consumer]:
-    """Run the consumer with its state in `directory` until the block ends."""
+def consumer(
+    directory: Path,
+    broker: Broker,
+    database: Database,
+    topic: str,
+    passwords: Mapping[str, str] = MappingProxyType({}),
+    **settings: object,
+) -> Iterator[Consumer]:
+    """Run the consumer with its state in `directory` until the block ends; `passwords` are others, by credential."""
     libs = CACHE / f"spark-connector-{group_vars('versions')['spark_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches the connector's jars into the cache")
     (directory / "mp_postgresql_writer_password").write_text(PASSWORD)
+    right = password_of(Principal.CONSUMER)
+    (directory / "mp_kafka_password").write_text(passwords.get("mp_kafka_password", right))
+    (directory / "mp_kafka_consumer_jaas").write_text(_jaas(passwords.get("mp_kafka_consumer_jaas", right)))
     application = ROOT / "spark_app"
     options = [argument for item in _CONF.items() for argument in ("--conf", "=".join(item))]
     logging = ANSIBLE / "roles" / "consumer" / "files" / "log4j2.properties"
-    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging}"]
+    jaas = f"-Djava.security.auth.login.config={directory}/mp_kafka_consumer_jaas"
+    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging} {jaas}"]
     values = {
+        "kafka_authority": broker.settings.kafka_authority,
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "topic": topic,
-        "database_host": database.server.host,
-        "database_port": database.server.port,
-        "database_name": database.name,
-        "database_user": database.server.accounts["writer"],
+        **database.settings("writer"),
         "trigger_milliseconds": 200,
         **settings,
     }
@@ -75,3 +87,10 @@ def consumer(directory: Path, broker: Broker, database: Database, topic: str, **
     command = [_SPARK_HOME / "bin" / "spark-submit", "--master", "local[2]", "--driver-class-path", f"{libs}/*"]
     with running([*command, *options, application / "consumer.py"], log=directory / "consumer.log", env=env) as process:
         yield Consumer(process, directory)
+
+
+def _jaas(password: str) -> str:
+    """Return what the driver's unit and the workers' have for Java."""
+    written = group_vars("pipeline")["market_pulse_kafka_consumer_jaas"]
+    jinja = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - a file of Java's, no page
+    return jinja.from_string(written).render(market_pulse_kafka_consumer_password=password)

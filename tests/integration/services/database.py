@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
+import trustme
 
 from integration.services.processes import free_port, require, running, wait_until
 from support.repository import ROOT, group_vars
@@ -22,6 +23,7 @@ from support.repository import ROOT, group_vars
 # Only the services' own user may own a cluster; root is refused by PostgreSQL.
 _OS_USER = "postgres" if os.geteuid() == 0 else None
 _TEMPLATE = "market_pulse_template"
+_ROLES = ROOT / "sql" / "callbacks" / "roles.sql"
 # Password of every login role of a test server, which listens on loopback for the length of a test run.
 PASSWORD = uuid.uuid4().hex
 
@@ -37,11 +39,31 @@ class Database:
         """Open a session: as superuser, or over TCP with a password as an account such as ``writer``."""
         return self.server.connect(self.name, account)
 
+    def settings(self, account: str) -> dict[str, object]:
+        """Return the settings by which a daemon reaches this database as an account such as ``writer``."""
+        return {
+            "database_host": self.server.host,
+            "database_port": self.server.port,
+            "database_name": self.name,
+            "database_user": self.server.accounts[account],
+            "database_authority": self.server.authority,
+        }
+
+    def environment(self, account: str) -> dict[str, str]:
+        """Return those settings as a unit's environment has them."""
+        return {f"MP_{name.upper()}": str(value) for name, value in self.settings(account).items()}
+
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement as superuser, commit it, and return its rows."""
         with contextlib.closing(self.connect()) as connection, connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+
+def waiting_for_locks(database: Database) -> int:
+    """Return how many sessions of a database wait for a lock."""
+    waiting = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    return int(database.query(waiting, database.name)[0][0])
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class Server:
     socket_directory: Path
     port: int
     log: Path
+    authority: Path
     host: str = "127.0.0.1"
     accounts: dict[str, str] = field(default_factory=lambda: group_vars("pipeline")["market_pulse_accounts"])
 
@@ -88,14 +111,15 @@ class Server:
             exists = cursor.fetchone() is not None
         if not exists:
             self._make_template()
-        yield from self._database(_TEMPLATE)
+        # A copy has the template's schemas and none of its own privileges.
+        yield from self._database(_TEMPLATE, _ROLES.read_text())
 
-    def migrate(self, database: str) -> None:
-        """Apply all migrations, as the schema role does."""
+    def migrate(self, database: str, target: str = "latest") -> None:
+        """Apply all migrations up to one, as the schema role does."""
         pgmigrate = Path(sys.executable).with_name("pgmigrate")
         require(pgmigrate, say="install the development dependencies (make test does)")
         dsn = f"{self.superuser_dsn} dbname={database}"
-        command = [pgmigrate, "migrate", "-t", "latest", "-d", ROOT / "sql", "-c", dsn]
+        command = [pgmigrate, "migrate", "-t", target, "-d", ROOT / "sql", "-c", dsn]
         subprocess.run(command, check=True)
 
     def _make_template(self) -> None:
@@ -104,11 +128,13 @@ class Server:
         logins = (role for account, role in self.accounts.items() if account != "owner")
         self.execute(*(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'" for role in logins))
 
-    def _database(self, template: str) -> Iterator[Database]:
+    def _database(self, template: str, privileges: str = "SELECT") -> Iterator[Database]:
         name = f"test_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
-            yield Database(self, name)
+            made = Database(self, name)
+            made.query(privileges)
+            yield made
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -122,7 +148,7 @@ def postgresql_server() -> Iterator[Server]:
         if _OS_USER is not None:
             shutil.chown(directory, _OS_USER, _OS_USER)
         data, port = directory / "data", free_port()
-        log = directory / "server.log"
+        log, authority = directory / "server.log", directory / "ca.crt"
         initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         become = ["setpriv", "--reuid", _OS_USER, "--regid", _OS_USER, "--init-groups"] if _OS_USER else []
         auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
@@ -132,18 +158,34 @@ def postgresql_server() -> Iterator[Server]:
             "port": port,
             "unix_socket_directories": directory,
             "fsync": "off",
+            "ssl": "on",
+            "ssl_cert_file": directory / "server.crt",
+            "ssl_key_file": directory / "server.key",
             "max_connections": 50,
         }
+        _certify(directory, authority)
         settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         # SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is awaited.
         with running(
             [binaries / "postgres", "-D", data, *settings], log=log, user=_OS_USER, stop_signal=SIGINT
         ) as process:
-            server = Server(directory, port, log)
+            server = Server(directory, port, log, authority)
             wait_until(lambda: _answers(server) or process.poll() is not None, what="start", seconds=30, log=log)
             yield server
     finally:
         shutil.rmtree(directory)
+
+
+def _certify(directory: Path, authority: Path) -> None:
+    """Make an authority, and a certificate that the server may read."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(authority)
+    certificate = ca.issue_cert(Server.host)
+    certificate.cert_chain_pems[0].write_to_path(directory / "server.crt")
+    certificate.private_key_pem.write_to_path(directory / "server.key")
+    (directory / "server.key").chmod(0o600)
+    if _OS_USER is not None:
+        shutil.chown(directory / "server.key", _OS_USER, _OS_USER)
 
 
 def _answers(server: Server) -> bool:

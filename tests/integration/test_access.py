@@ -1,0 +1,319 @@
+"""Who gets into Kafka, how far, and what those are told who do not."""
+
+import contextlib
+import gc
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.errors import KafkaError
+
+from integration.daemon_processes import Daemon, producer_of, running_market
+from integration.services.broker import Broker, password_of
+from integration.services.consumer import consumer
+from integration.services.database import Database
+from market_pulse import access
+from market_pulse.kafka_login import BrokerLogin, Login, Principal, RefusedError, refusal
+from market_pulse.topic import connect, look_up
+from market_pulse_stream import replay
+from support.waiting import eventually
+
+Try = Callable[[Login, str], Any]
+EVERYBODY = set(Principal)
+# Enough for some attempts to log in.
+_SECONDS = 3
+_QUICK = {"bootstrap_timeout_ms": 5000, "request_timeout_ms": 5000}
+
+# kafka-python leaves the sockets of a broker that does not let it in to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def left_sockets() -> Iterator[None]:
+    """Have them collected before another test wonders."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def other_topic(broker: Broker) -> Iterator[str]:
+    """A topic that nobody was given anything on."""
+    with broker.admin() as admin:
+        admin.create_topics({"unlisted": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    yield "unlisted"
+    broker.delete_topic("unlisted")
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """The certificate of an authority that is not ours."""
+    path = tmp_path / "foreign.crt"
+    trustme.CA().cert_pem.write_to_path(path)
+    return path
+
+
+def write(login: Login, topic: str) -> Any:
+    with contextlib.closing(KafkaProducer(enable_idempotence=True, max_block_ms=5000, **_QUICK, **login.options)) as it:
+        return it.send(topic, b"{}", partition=0).get(timeout=10)
+
+
+def read(login: Login, topic: str) -> Any:
+    with contextlib.closing(replay.reader(login)) as reader:
+        place = TopicPartition(topic, 0)
+        reader.assign([place])
+        reader.seek_to_beginning(place)
+        return eventually(lambda: reader.poll(timeout_ms=500), within=10, what="a record comes")
+
+
+def join_a_group(login: Login, topic: str) -> Any:
+    with contextlib.closing(KafkaConsumer(topic, group_id="mine", **_QUICK, **login.options)) as member:
+        return eventually(lambda: member.poll(timeout_ms=500) or member.assignment(), within=10, what="it has joined")
+
+
+def administer(act: Callable[[KafkaAdminClient, str], Any]) -> Try:
+    def attempt(login: Login, topic: str) -> Any:
+        with connect(login) as admin:
+            return act(admin, topic)
+
+    return attempt
+
+
+_MINE = ACL("User:producer", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, "t"))
+
+
+def create_acl(admin: KafkaAdminClient, _: str) -> None:
+    for error in admin.create_acls([_MINE])["failed"]:
+        raise error()
+
+
+@pytest.mark.parametrize(
+    ("attempt", "allowed"),
+    [
+        pytest.param(look_up, EVERYBODY, id="describe"),
+        pytest.param(write, {Principal.PRODUCER}, id="write"),
+        pytest.param(read, {Principal.CONSUMER, Principal.MONITOR}, id="read"),
+        pytest.param(join_a_group, set(), id="group"),
+        pytest.param(administer(lambda admin, topic: admin.delete_topics([topic])), set(), id="delete topic"),
+        pytest.param(
+            administer(lambda admin, topic: admin.delete_records({TopicPartition(topic, 0): 1})), set(), id="delete"
+        ),
+        pytest.param(
+            administer(lambda admin, _: admin.create_topics({"mine": {"num_partitions": 1, "replication_factor": 1}})),
+            set(),
+            id="create topic",
+        ),
+        pytest.param(administer(create_acl), set(), id="create ACL"),
+        pytest.param(administer(lambda admin, _: access.agree_on_acls(admin, ())), set(), id="see who may do what"),
+        pytest.param(
+            administer(lambda admin, _: access.set_password(admin, Login("", Path(), "me", "x"))), set(), id="add user"
+        ),
+    ],
+)
+def test_each_principal_may_do_what_it_needs_and_no_more(
+    broker: Broker, topic: str, attempt: Try, allowed: set[Principal]
+) -> None:
+    write(broker.login(Principal.PRODUCER), topic)
+    refused = {}
+    for principal in Principal:
+        try:
+            attempt(broker.login(principal), topic)
+        except (KafkaError, access.AccessError) as error:
+            refused[principal] = str(error)
+    assert EVERYBODY - set(refused) == allowed
+    assert [said for said in refused.values() if not re.search("Authorization|permission", said)] == []
+
+
+@pytest.mark.parametrize("attempt", [look_up, write])
+def test_another_topic_is_nobodys(broker: Broker, other_topic: str, attempt: Try) -> None:
+    for principal in Principal:
+        login = broker.login(principal)
+        with pytest.raises(KafkaError) as refused:
+            attempt(login, other_topic)
+        said = refusal(login, refused.value)
+        assert said is not None
+        assert f"lets {principal} in, but not do this, for want of an ACL: " in said
+
+
+@pytest.mark.parametrize("principal", Principal)
+def test_a_wrong_password_is_refused_by_name(broker: Broker, principal: Principal) -> None:
+    login = replace(broker.login(principal), password="a guess")
+    threads = threading.active_count()
+    with pytest.raises(RefusedError, match=rf"{principal}.* (invalid credentials|as by a wrong password)") as error:
+        connect(login, _SECONDS)
+    assert "guess" not in str(error.value)
+    assert threading.active_count() == threads
+
+
+def test_whoever_trusts_another_authority_does_not_speak_with_the_broker(broker: Broker, foreign: Path) -> None:
+    for login in (broker.login(Principal.PRODUCER), broker.settings.broker_login):
+        with pytest.raises(RefusedError, match=f"is not vouched for by {foreign}"):
+            connect(replace(login, authority=foreign), _SECONDS)
+
+
+def test_a_broker_that_bears_another_name_is_not_spoken_with(broker: Broker) -> None:
+    login = broker.login(Principal.PRODUCER)
+    # Its certificate names the address.
+    with pytest.raises(RefusedError, match="Hostname mismatch"):
+        connect(replace(login, servers=login.servers.replace("127.0.0.1", "localhost")), _SECONDS)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("listener", ["kafka_listener", "kafka_broker_listener"])
+def test_clear_text_and_old_encryption_are_refused(broker: Broker, listener: str) -> None:
+    address = getattr(broker.settings, listener)
+    with pytest.raises(KafkaError):
+        connect(Stranger(address, Path(), Path(), own={"bootstrap_servers": address}), _SECONDS)
+    assert handshake(broker, address, ssl.TLSVersion.TLSv1_1) is None
+    assert handshake(broker, address, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+    # What is inside speaks the newest alone; clients may be older.
+    old = handshake(broker, address, ssl.TLSVersion.TLSv1_2)
+    assert old == ("TLSv1.2" if listener == "kafka_listener" else None)
+
+
+@pytest.mark.parametrize("authority", ["ours", "foreign"])
+def test_without_a_brokers_certificate_nobody_is_a_broker(broker: Broker, authority: str, foreign: Path) -> None:
+    options = broker.options
+    if authority == "foreign":
+        ca = trustme.CA()
+        ca.issue_cert("127.0.0.1", common_name="broker").private_key_and_cert_chain_pem.write_to_path(foreign)
+        options |= {"ssl_certfile": str(foreign)}
+    else:
+        del options["ssl_certfile"]
+    with pytest.raises(KafkaError):
+        connect(Stranger(broker.settings.kafka_broker_listener, Path(), Path(), own=options), _SECONDS)
+
+
+@dataclass(frozen=True)
+class Stranger(BrokerLogin):
+    """Who tries to get in by other ways than ours."""
+
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what nobody gave him."""
+        return self.own
+
+
+def handshake(broker: Broker, address: str, version: ssl.TLSVersion) -> str | None:
+    """Return the version that the broker speaks with a client of exactly this one, or None if it does not."""
+    context = ssl.create_default_context(cafile=broker.settings.kafka_authority)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, version
+    host, _, port = address.partition(":")
+    with (
+        contextlib.suppress(ssl.SSLError, ConnectionError),
+        socket.create_connection((host, int(port)), 5) as raw,
+        context.wrap_socket(raw, server_hostname=host) as encrypted,
+    ):
+        return encrypted.version()
+    return None
+
+
+def test_users_and_rights_are_agreed_on_once_and_what_is_no_longer_wanted_goes(broker: Broker, topic: str) -> None:
+    command = [sys.executable, "-m", "market_pulse.access", topic]
+    environment = broker.own_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def agree(**changed: str) -> list[str]:
+        passwords = {principal: password_of(principal) for principal in Principal} | changed
+        done = subprocess.run(
+            command, env=environment, input=json.dumps(passwords), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    login = broker.settings.login("intruder", "x")
+    probe = f"{access.PROBE_PREFIX}7"
+    with broker.admin() as admin:
+        agree()
+        assert agree() == []
+        access.set_password(admin, login)
+        access.set_password(admin, replace(login, principal=probe))
+        access.agree_on_acls(admin, {_MINE, *access.probe_rights(probe)}, only=False)
+        assert agree() == ["removed the user intruder", "no longer User:producer@* allow all topic t"]
+        assert not access.lets_in(login)
+        assert access.lets_in(replace(login, principal=probe))
+        assert agree(monitor="another") == ["set the password of monitor"]
+        assert not access.lets_in(broker.login(Principal.MONITOR))
+        assert agree() == ["set the password of monitor"]
+        assert access.lets_in(broker.login(Principal.MONITOR))
+        access.agree_on_acls(admin, ())
+        assert len(agree()) == len(access.rights(topic))
+        write(broker.login(Principal.PRODUCER), topic)
+
+
+@pytest.mark.parametrize("given", ["", "[]", '{"producer": "x"}', '{"producer": "", "consumer": "x", "monitor": "x"}'])
+def test_passwords_that_are_not_given_are_named(broker: Broker, given: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "market_pulse.access", "bars"],
+        env=broker.own_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (os.EX_CONFIG, "")
+    assert "password" in done.stderr
+
+
+def test_a_producer_with_a_wrong_password_says_so_keeps_its_bars_and_delivers_them_with_the_right_one(
+    broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    with running_market(tmp_path / "simulator", speed=60) as market:
+        daemon = producer_of(market, tmp_path / "producer", broker, topic)
+        daemon.kafka_password = "a guess"
+        with daemon.running():
+            said = eventually(lambda: refusals(daemon), within=30, what="STATUS says who is refused")
+            assert re.fullmatch(
+                r"STATUS=degraded for .+ bars in the outbox: .*producer.* (password|credentials).*", said[0]
+            )
+            eventually(lambda: daemon.progress["outbox"], within=30, what="bars wait")
+            assert daemon.end(signal.SIGTERM) == 0
+        assert daemon.log.count("refused by the broker: ") == 1
+        assert "guess" not in daemon.log
+        daemon.kafka_password = password_of(Principal.PRODUCER)
+        with daemon.running():
+            eventually(lambda: daemon.progress["outbox"] == 0, within=30, what="they are delivered")
+            with broker.admin() as admin:
+                lacking = access.rights(topic) - {acl for acl in access.rights(topic) if "producer" in acl.principal}
+                access.agree_on_acls(admin, lacking)
+                said = eventually(lambda: refusals(daemon), within=60, what="STATUS says what is missing")
+                assert "lets producer in, but not do this, for want of an ACL" in said[-1]
+                access.agree_on_acls(admin, access.rights(topic))
+            eventually(lambda: "broker answers again" in daemon.log, within=60, what="it goes on")
+
+
+def refusals(daemon: Daemon) -> list[str]:
+    return [line for line in daemon.told() if line.startswith("STATUS=degraded for ")]
+
+
+@pytest.mark.parametrize("broken", ["mp_kafka_password", "mp_kafka_consumer_jaas", "right"])
+def test_a_consumer_that_is_refused_ends_with_a_sentence(
+    broker: Broker, topic: str, database: Database, tmp_path: Path, broken: str
+) -> None:
+    if broken == "right":
+        with broker.admin() as admin:
+            access.agree_on_acls(admin, ())
+        expected = "stopped: RefusedError: Kafka at .* lets consumer in, but not do this, for want of an ACL: "
+    elif broken == "mp_kafka_password":
+        expected = "stopped: RefusedError: Kafka at .* consumer.*(password|invalid credentials)"
+    else:
+        expected = "stopped: .*SaslAuthenticationException: Authentication failed .*invalid credentials"
+    with consumer(tmp_path, broker, database, topic, passwords={broken: "a guess"}) as started:
+        assert started.process.wait(120) == 1
+    assert re.search(expected, started.log), started.log
+    assert "guess" not in started.log
