@@ -2,11 +2,29 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from system.deployment import Deployment
 from system.host import Host
+
+LOUDEST = ("-vvv", "--diff")
+_LAST = Path(__file__).with_name("test_secrets.py")
+_FAULTS = "faults"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put labs of their own first, as the market of the shared one closes, and look for secrets after all else.
+
+    Between them the faults stand as one file would: after what looks at a host that nobody has disturbed.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool, str]:
+        name = f"test_{_FAULTS}" if item.path.parent.name == _FAULTS else item.path.stem
+        return item.path == _LAST, "deployment" in getattr(item, "fixturenames", ()), name
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +36,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     deployed = Deployment("default", tmp_path_factory.mktemp("deployment") / "molecule.log")
     if os.environ.get("MARKET_PULSE_KEEP_LAB"):
         deployed.molecule("create")
-        deployed.molecule("converge")
+        deployed.molecule("converge", *LOUDEST)
         yield deployed
         return
     deployed.molecule("destroy")
     try:
-        for action in ("create", "check", "converge"):
+        for action in ("create", "check"):
             deployed.molecule(action)
+        # As loud as it can be, for test_secrets.py reads what it has said.
+        deployed.molecule("converge", *LOUDEST)
         yield deployed
     finally:
         deployed.molecule("destroy")

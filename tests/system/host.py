@@ -7,6 +7,9 @@ from pathlib import Path
 
 from support.waiting import eventually
 
+# What Kafka's own commands take, as root on the broker's host.
+KAFKA_ADMIN = "--bootstrap-server 127.0.0.1:9094 --command-config /etc/market-pulse/kafka/admin.properties"
+
 
 @dataclass(frozen=True)
 class Host:
@@ -43,13 +46,22 @@ class Host:
         printed = self.run(f"systemctl show {unit} --property={','.join(properties)}")
         return dict(line.split("=", 1) for line in printed.splitlines())
 
+    def journal_cursor(self) -> str:
+        """Return the end of the journal, for `journalctl --after-cursor=`."""
+        # Any other form says first that there are no entries.
+        return self.run("journalctl -n 0 --show-cursor -o cat").removeprefix("-- cursor: ")
+
+    def postgresql_unit(self) -> str:
+        """Return the unit of PostgreSQL's cluster, whose name holds its version."""
+        return self.run("systemctl list-units --plain --no-legend 'postgresql@*'").split()[0]
+
     def main_pid(self, unit: str) -> int:
         """Return the unit's main process."""
         return int(self.show(unit, "MainPID")["MainPID"])
 
     def watchdog_seconds(self, unit: str) -> float:
         """Return the unit's WatchdogSec, as the running service manager has it."""
-        printed = self.run(f"systemd-analyze timespan $(systemctl show -P WatchdogUSec {unit})")
+        printed = self.run(f'systemd-analyze timespan "$(systemctl show -P WatchdogUSec {unit})"')
         microseconds = next(line for line in printed.splitlines() if line.strip().startswith("\u03bcs:"))
         return int(microseconds.split(":")[1]) / 1e6
 
@@ -65,3 +77,23 @@ class Host:
         """Wait until every unit is up."""
         for unit in units:
             eventually(lambda unit=unit: self.is_running(unit), within=within, what=f"{unit} is running")  # type: ignore[misc]
+
+    def await_sentence(self, unit: str, words: str, *, within: float) -> None:
+        """Wait until a unit says so in `systemctl status`."""
+
+        def says() -> bool:
+            sentence = self.show(unit, "StatusText")["StatusText"]
+            assert words in sentence, sentence
+            return True
+
+        eventually(says, within=within, what=f"{unit} says {words!r}")
+
+    def await_finding(self, words: str, *, within: float) -> None:
+        """Wait until `market-pulse status` finds so."""
+
+        def finds() -> bool:
+            findings = json.dumps(self.status()["findings"])
+            assert words in findings, findings
+            return True
+
+        eventually(finds, within=within, what=f"status finds {words!r}")

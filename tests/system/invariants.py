@@ -4,9 +4,10 @@ import csv
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from support.waiting import eventually
-from system.deployment import SYMBOLS
+from system.deployment import MARKET_DAY, SYMBOLS
 from system.host import Host
 
 # Runs on the host, with the host's own key: the test process never sees it.
@@ -15,7 +16,7 @@ import json, pathlib, sys, urllib.parse, urllib.request
 key = pathlib.Path("/etc/market-pulse/credentials/mp_vendor_api_key").read_text().strip()
 for symbol in sys.argv[2:]:
     query = dict(function="TIME_SERIES_INTRADAY", interval="1min", outputsize="full", datatype="csv")
-    query |= dict(symbol=symbol, apikey=key)
+    query |= dict(entitlement="realtime", symbol=symbol, apikey=key)
     with urllib.request.urlopen(sys.argv[1] + "?" + urllib.parse.urlencode(query), timeout=30) as answer:
         print(json.dumps([symbol, answer.read().decode()]))
 """
@@ -24,12 +25,30 @@ select symbol, to_char(bar_time at time zone 'America/New_York', 'YYYY-MM-DD HH2
   open, high, low, close, volume
 from market.bar where interval = '1min' and is_final order by symbol, bar_time
 """
+# Rows with a key of their own that another row has, too, and records that two batches claim.
+_DOUBLED = """
+select (select count(*) - count(distinct (symbol, interval, bar_time)) from market.bar)
+  + (select coalesce(sum(greatest(reached - from_offset, 0)), 0) from (
+      select from_offset, lag(until_offset) over (partition by topic_id, partition, log_epoch order by from_offset)
+        as reached from market.batch) as b)
+"""
+_NOT_THE_NEWEST = """
+select b.symbol, b.bar_time from market.bar as b where b.fetched_at < (select max(r.fetched_at)
+  from market.bar_revision as r where (r.symbol, r.interval, r.bar_time) = (b.symbol, b.interval, b.bar_time))
+"""
 
 _MINUTE_FORM = "%Y-%m-%d %H:%M:%S"
 # What a bar needs at most, in market time, to end, to be fetched and to be stored as final.
 _UNDER_WAY = timedelta(minutes=3)
 
 Bars = dict[tuple[str, str], tuple[Decimal, ...]]
+
+
+class Tally(NamedTuple):
+    """How many bars were served and are not stored, and how many rows or records are there twice."""
+
+    lost: int
+    doubled: int
 
 
 def stored_bars(host: Host) -> Bars:
@@ -49,7 +68,7 @@ def served_bars(host: Host, symbols: list[str], url: str = "http://127.0.0.1:809
     return bars
 
 
-def assert_nothing_lost_or_doubled(host: Host) -> None:
+def assert_nothing_lost_or_doubled(host: Host) -> Tally:
     """Compare the database with what the simulator serves of every symbol, and the ledger with the topic.
 
     The comparison ends shortly before the simulator's newest minute, and is repeated until what is under way is stored.
@@ -60,20 +79,31 @@ def assert_nothing_lost_or_doubled(host: Host) -> None:
     complete = {key: bar for key, bar in served.items() if key[1] <= horizon}
     eventually(lambda: _all_is_stored(host, complete, newest[:10]), within=60, what=f"all up to {horizon} is stored")
     assert_ledger_adds_up(host)
+    due, stored = _due_and_stored(host, complete, newest[:10])
+    doubled = host.number(_DOUBLED)
+    assert doubled == 0, f"{doubled} rows or records are there twice"
+    older = host.sql(_NOT_THE_NEWEST)
+    assert older == [], f"a newer telling of these bars is known: {older[:3]}"
+    return Tally(lost=len(due.keys() - stored.keys()), doubled=doubled)
+
+
+def _due_and_stored(host: Host, complete: Bars, today: str) -> tuple[Bars, Bars]:
+    """Return all bars of today since each symbol's first one, which its first answer decides, and the stored ones."""
+    stored = {key: bar for key, bar in stored_bars(host).items() if key[0] in SYMBOLS and key[1] >= MARKET_DAY}
+    due: Bars = {}
+    for symbol in SYMBOLS:
+        first = min((minute for owner, minute in stored if owner == symbol and minute >= today), default=None)
+        assert first, f"no final bar of {symbol} of {today} is stored"
+        due |= {key: bar for key, bar in complete.items() if key[0] == symbol and key[1] >= first}
+    return due, stored
 
 
 def _all_is_stored(host: Host, complete: Bars, today: str) -> bool:
-    """Require all bars since the day's first stored minute of any symbol, and since each symbol's own first one."""
-    stored = {key: bar for key, bar in stored_bars(host).items() if key[0] in SYMBOLS}
-    first_today = min((minute for _, minute in stored if minute >= today), default=None)
-    assert first_today, f"no final bar of {today} is stored"
-    for symbol in SYMBOLS:
-        first = min([first_today, *(minute for owner, minute in stored if owner == symbol)])
-        due = {key: bar for key, bar in complete.items() if key[0] == symbol and key[1] >= first}
-        lost = sorted(due.keys() - stored.keys())
-        assert not lost, f"{len(lost)} bars of {symbol} were served and are not stored as final: {lost[:5]}"
-        wrong = [key for key, bar in due.items() if stored[key] != bar]
-        assert not wrong, f"bars stored with other values than served: {[(k, stored[k], due[k]) for k in wrong[:3]]}"
+    due, stored = _due_and_stored(host, complete, today)
+    lost = sorted(due.keys() - stored.keys())
+    assert not lost, f"{len(lost)} bars were served and are not stored as final: {lost[:5]}"
+    wrong = [key for key, bar in due.items() if stored[key] != bar]
+    assert not wrong, f"bars stored with other values than served: {[(k, stored[k], due[k]) for k in wrong[:3]]}"
     return True
 
 
@@ -95,6 +125,28 @@ def assert_ledger_adds_up(host: Host) -> None:
         "group by 1, 2, 3 having p.next_offset <> max(b.until_offset)"
     )
     assert ahead == [], f"a stored position is not where the ledger ends: {ahead}"
+
+
+def assert_positions_reach_the_logs_end(host: Host) -> None:
+    """Require that all that the topic holds now is stored soon, and that nothing is stored that it never had."""
+    ends = {row["partition"]: row["end_offset"] for row in _partitions(host)}
+    assert ends, "status tells of no partition"
+
+    def nothing_waits() -> bool:
+        rows = _partitions(host)
+        beyond = [row for row in rows if row["next_offset"] > row["end_offset"]]
+        assert not beyond, f"a position is beyond the log's end: {beyond}"
+        waiting = [row for row in rows if row["next_offset"] < ends[row["partition"]]]
+        assert not waiting, f"records that are not stored: {waiting}"
+        return True
+
+    eventually(nothing_waits, within=30, what="every record of the topic is stored")
+
+
+def _partitions(host: Host) -> list[dict[str, int]]:
+    facts = host.status()["facts"]
+    assert isinstance(facts, dict)
+    return list(facts["partitions"])
 
 
 def await_progress(host: Host, *, within: float) -> None:

@@ -55,7 +55,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     ).stdout
     for name in filter(lambda name: (ROOT / name).exists(), known.splitlines()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     lab = (folder / _LAB).read_text()
     for demo, other in _OTHER_NAMES.items():
         lab = lab.replace(demo, other)

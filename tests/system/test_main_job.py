@@ -43,7 +43,10 @@ def play(host: Host) -> None:
     unit = "market-pulse-recorded"
     host.run(
         f"systemd-run --quiet --collect --unit={unit} --property=Type=notify --property=User=market-pulse-producer "
-        f"--property=EnvironmentFile=/etc/market-pulse/producer.env --property=EnvironmentFile={_FOLDER}/replay.env "
+        "--property=EnvironmentFile=/etc/market-pulse/producer.env "
+        "--property=EnvironmentFile=/etc/market-pulse/producer-reload.env "
+        f"--property=EnvironmentFile={_FOLDER}/replay.env "
+        "--property=LoadCredential=mp_kafka_password:/etc/market-pulse/credentials/mp_kafka_producer_password "
         "--property=LoadCredential=mp_vendor_api_key:/etc/market-pulse/credentials/mp_vendor_api_key "
         f"--property=StateDirectory=market-pulse/recorded --property=RuntimeDirectory={unit} "
         "/opt/market-pulse/venv/bin/market-pulse-producer"

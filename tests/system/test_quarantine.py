@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from support.waiting import eventually
-from system.host import Host
+from system.host import KAFKA_ADMIN, Host
 from system.invariants import assert_ledger_adds_up
 
 _TOPIC = "market.bars"
@@ -41,7 +41,7 @@ def test_bad_records_are_rows_with_a_reason_and_their_neighbours_are_stored(host
         message(4),
     ]
     host.run(
-        f"/opt/kafka/bin/kafka-console-producer.sh --bootstrap-server 127.0.0.1:9092 --topic {_TOPIC} "
+        f"/opt/kafka/bin/kafka-console-producer.sh {KAFKA_ADMIN} --topic {_TOPIC} "
         "--reader-property parse.key=true --reader-property key.separator='\t'",
         stdin="\n".join(records) + "\n",
     )

@@ -1,0 +1,89 @@
+"""A cut connection is waited for: nothing restarts, and all goes on when it is whole again."""
+
+import sys
+
+import pytest
+
+from system.deployment import INVENTORY, Deployment
+from system.faults.injections import (
+    BROKER_PORT,
+    CONSUMER,
+    DATABASE_PORT,
+    PRODUCER,
+    PRODUCER_USER,
+    SINK_USER,
+    cut,
+    last,
+)
+from system.faults.trial import ANY, Trial
+from system.host import Host
+from system.neighbour import neighbour
+
+_LAB = INVENTORY["all"]["children"]["lab"]
+_ADDRESS: str = next(iter(_LAB["hosts"].values()))["lab_host_address"]
+# An analyst's tool that opens all the sessions it can get, and holds them for a while.
+_FLOOD = """
+import time, psycopg2
+held, refused = [], 0
+for _ in range(200):
+    try:
+        held.append(psycopg2.connect(connect_timeout=10))
+    except psycopg2.OperationalError:
+        refused += 1
+time.sleep(15)
+print(len(held), refused)
+"""
+
+
+@pytest.mark.parametrize(("fault", "refused"), [("N1", False), pytest.param("N2", True, marks=pytest.mark.slow)])
+def test_a_producer_cut_off_from_the_broker_keeps_its_bars(
+    host: Host,
+    trial: Trial,
+    fault: str,
+    refused: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    what = f"producer's packets to the broker {'reset' if refused else 'lost'} for 30 s"
+    with trial(fault, what, within=60), cut(host, PRODUCER_USER, BROKER_PORT, refused=refused):
+        host.await_sentence(PRODUCER, "in the outbox", within=30)
+        last(30)
+
+
+@pytest.mark.slow
+def test_a_sink_cut_off_from_the_database_tries_again(host: Host, trial: Trial) -> None:
+    with trial("N5", "sink's packets to PostgreSQL lost for 40 s", within=60), cut(host, SINK_USER, DATABASE_PORT):
+        last(40)
+
+
+@pytest.mark.slow
+def test_a_flood_of_readers_leaves_the_writer_its_place(deployment: Deployment, host: Host, trial: Trial) -> None:
+    session = {
+        "PGHOST": _ADDRESS,
+        "PGDATABASE": "market_pulse",
+        "PGUSER": "bi_reader",
+        "PGPASSWORD": deployment.secret("postgresql_bi_reader_password"),
+    }
+    began = host.run("date --utc +%FT%TZ")
+    with trial("N12", "200 sessions wanted by readers", within=15):
+        with neighbour("mp-flood", "10.77.2.41/24", _LAB["vars"]["lab_host_bridge"]) as analyst:
+            flood = analyst.run(sys.executable, "-c", _FLOOD, **session)
+        assert flood.returncode == 0, flood.stderr
+        held, refused = map(int, flood.stdout.split())
+        assert 0 < held <= 20
+        assert held + refused == 200
+        assert host.number(f"select count(*) from market.batch where recorded_at > '{began}' and received > 0") > 0
+
+
+@pytest.mark.slow
+def test_a_sink_cut_off_for_longer_than_it_tries_is_started_again(host: Host, trial: Trial) -> None:
+    restarts = {CONSUMER: ANY}
+    what = "sink's packets to PostgreSQL lost for 5 min"
+    with trial("N5x300", what, within=120, restarts=restarts), cut(host, SINK_USER, DATABASE_PORT):
+        last(300)
+
+
+@pytest.mark.slow
+def test_a_producer_cut_off_for_five_minutes_keeps_its_bars(host: Host, trial: Trial) -> None:
+    what = "producer's packets to the broker lost for 5 min"
+    with trial("N1x300", what, within=60), cut(host, PRODUCER_USER, BROKER_PORT):
+        host.await_sentence(PRODUCER, "degraded: no answer from the broker", within=200)
+        last(300)

@@ -1,0 +1,79 @@
+"""Every secret and certificate changed under load: a minute's pause at most, nothing lost, the old values refused."""
+
+import re
+
+from support.waiting import eventually
+from system.deployment import UNITS, Deployment
+from system.host import Host
+from system.invariants import assert_nothing_lost_or_doubled, await_progress
+
+# What a play may stop the bars for.
+MOST_SECONDS = 60
+_LATEST_BATCH = "select extract(epoch from max(recorded_at)) from market.batch where received > 0"
+_LONGEST_PAUSE = """
+select coalesce(max(pause), 0) from (
+  select extract(epoch from recorded_at - lag(recorded_at) over (order by recorded_at)) as pause
+  from (
+    select recorded_at from market.batch where received > 0 and recorded_at >= to_timestamp({since})
+    union all select to_timestamp({since})
+  ) as batch
+) as pauses
+"""
+# A login over the network as any client's: psql reads the password from a file, never from an argument.
+_LOG_IN = """
+umask 077; cat > /root/rotation.pgpass
+PGPASSFILE=/root/rotation.pgpass psql -XAt -c 'select 1' \
+  'host=127.0.0.1 dbname=market_pulse user={account} sslmode=verify-full sslrootcert=/etc/market-pulse/ca.crt' 2>&1
+rm /root/rotation.pgpass
+"""
+_ACCOUNTS = {
+    "market_pulse_writer": "postgresql_writer_password",
+    "market_pulse_keeper": "postgresql_keeper_password",
+    "market_pulse_auditor": "postgresql_auditor_password",
+    "bi_reader": "postgresql_bi_reader_password",
+    "market_pulse_monitor": "postgresql_monitor_password",
+}
+
+
+def _log_in(host: Host, account: str, password: str) -> str:
+    return host.run(_LOG_IN.format(account=account), stdin=f"*:*:*:*:{password}\n")
+
+
+def _served_certificate(host: Host) -> str:
+    show = "openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>/dev/null"
+    return host.run(f"{show} | openssl x509 -noout -fingerprint -sha256")
+
+
+def assert_rotated(deployment: Deployment, host: Host) -> float:
+    """Rotate everything, and return for how many seconds no batch was stored at most."""
+    await_progress(host, within=MOST_SECONDS)
+    before = {account: deployment.secret(name) for account, name in _ACCOUNTS.items()}
+    certificate = _served_certificate(host)
+    since = float(host.sql(_LATEST_BATCH)[0][0])
+    printed = deployment.rotate(secrets="all", certificates=True)
+    await_progress(host, within=MOST_SECONDS)
+    pause = float(host.sql(_LONGEST_PAUSE.format(since=since))[0][0])
+    for account, name in _ACCOUNTS.items():
+        old, new = before[account], deployment.secret(name)
+        assert old != new
+        assert "password authentication failed" in _log_in(host, account, old), account
+        assert _log_in(host, account, new) == "1", account
+        assert old not in printed
+        assert new not in printed
+    assert _served_certificate(host) != certificate
+    return pause
+
+
+def test_everything_is_changed_within_a_minute_and_nothing_is_lost(deployment: Deployment, host: Host) -> None:
+    host.await_running(*UNITS, within=MOST_SECONDS)
+    pause = assert_rotated(deployment, host)
+    assert pause <= MOST_SECONDS, f"for {pause:.0f} seconds no bar was stored"
+    host.await_running(*UNITS, within=MOST_SECONDS)
+    assert_nothing_lost_or_doubled(host)
+    eventually(lambda: host.run("market-pulse status >/dev/null; echo $?") != "2", within=120, what="nothing is down")
+
+
+def test_no_value_is_in_the_journal_or_in_the_server_s_log(deployment: Deployment, host: Host) -> None:
+    said = host.run("journalctl --no-pager --output=cat; cat /var/log/postgresql/*.log", timeout=300)
+    for name in _ACCOUNTS.values():
+        assert not re.search(re.escape(deployment.secret(name)), said), name
