@@ -4,12 +4,14 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 # Ansible asks for sudo's password where there is one; a password that sudo remembers for this terminal is none to Ansible.
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -k -n true 2>/dev/null || echo --ask-become-pass)
+# System tests are not: they share a lab host and have deadlines.
+SIDE_BY_SIDE = --numprocesses=auto --dist=loadfile
 LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
-.PHONY: help up down test check lint lock artifacts bootstrap
+.PHONY: help up down test test-all scorecard check lint lock artifacts bootstrap
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 up: artifacts ## the whole pipeline on a lab host of this machine, up to the first bars
 	$(LAB) ansible/lab_up.yml ansible/secrets.yml ansible/site.yml ansible/lab_show.yml
@@ -19,11 +21,19 @@ down: bootstrap ## remove the lab and leave nothing behind but the caches
 	$(LAB) ansible/lab_down.yml
 	@rmdir .lab 2>/dev/null || true
 
-test: artifacts ## every test: unit, consistency, integration, system
-	$(BIN)/pytest tests/unit tests/consistency tests/integration tests/system
+test: artifacts check ## every test: unit, consistency, simulation, integration, system
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/simulation tests/integration
+	$(BIN)/pytest --durations=30 tests/system
+
+test-all: artifacts check ## those, and the ones that take many minutes each
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "slow or not slow" tests/simulation tests/integration
+	$(BIN)/pytest --durations=30 -m "slow or not slow" tests/system
+
+scorecard: artifacts ## the faults tried anew, and the table of them in the README
+	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
 check: bootstrap ## the quick tests
-	$(BIN)/pytest tests/unit tests/consistency
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/consistency
 
 lint: bootstrap ## every linter
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy --config-file setup.cfg
