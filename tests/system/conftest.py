@@ -8,10 +8,13 @@ import pytest
 
 from system.deployment import Deployment
 from system.host import Host
+from system.market import open_for
 
 LOUDEST = ("-vvv", "--diff")
 _LAST = Path(__file__).with_name("test_secrets.py")
 _FAULTS = "faults"
+# Longer than a test takes; the few that take more ask for more.
+_A_TEST_SECONDS = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,3 +57,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def host(deployment: Deployment) -> Host:
     """The deployed host."""
     return deployment.host()
+
+
+@pytest.fixture(autouse=True)
+def _open_market(request: pytest.FixtureRequest) -> None:
+    """Let no test on the deployed host see the market close before it is over."""
+    if "deployment" in request.fixturenames:
+        open_for(request.getfixturevalue("host"), _A_TEST_SECONDS)

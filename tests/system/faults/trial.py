@@ -11,9 +11,11 @@ from system.faults import bounds
 from system.faults.scorecard import Card, Row
 from system.host import Host
 from system.invariants import assert_nothing_lost_or_doubled, assert_positions_reach_the_logs_end
+from system.market import open_for
 
 # At the tests' speed of market time a round of polls comes every eight seconds.
 _ROUNDS_SECONDS = 30
+_A_TRIAL_SECONDS = 300
 # How many times a unit is restarted where that depends on the moment.
 ANY = range(1000)
 AT_LEAST_ONCE = range(1, 1000)
@@ -34,7 +36,9 @@ class Trial:
         self._units = [*UNITS, self.host.postgresql_unit()]
 
     @contextlib.contextmanager
-    def __call__(self, fault: str, what: str, *, within: float, restarts: Restarts | None = None) -> Iterator[None]:
+    def __call__(
+        self, fault: str, what: str, *, within: float, restarts: Restarts | None = None, lasts: float = 0
+    ) -> Iterator[None]:
         """Try one fault, healed when the block ends.
 
         Args:
@@ -42,8 +46,10 @@ class Trial:
             what: the fault in words, for the card.
             within: the budget in seconds from the healing to the first new row in PostgreSQL, all units running again.
             restarts: how many times systemd restarts which unit; the others never.
+            lasts: for how many seconds the market must be open beyond what any trial takes.
         """
         host = self.host
+        open_for(host, _A_TRIAL_SECONDS + lasts)
         self._await_well()
         # The counters of restarts begin anew, too.
         host.run("systemctl reset-failed")

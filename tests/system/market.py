@@ -1,0 +1,44 @@
+"""The hours of the simulated market on the tests' host, whose sessions last minutes of real time."""
+
+from datetime import UTC, datetime
+
+from market_pulse.clock import MarketClock
+from market_pulse.sessions import Session, Sessions
+from system.deployment import INVENTORY
+from system.host import Host
+
+_CLOCK = {name: INVENTORY["all"]["vars"][f"market_pulse_clock_{name}"] for name in ("speed", "market_start")}
+_START = datetime.fromisoformat(_CLOCK["market_start"])
+_SESSIONS = Sessions.load("XNYS", _START.date())
+_BEGAN = "/etc/market-pulse/simulated-market-began"
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def open_for(host: Host, seconds: float) -> None:
+    """Have the market trade for so many real seconds from now: where it is about to close, the night is skipped.
+
+    That moves the beginning of its time back, as if the host had been deployed earlier, with all units stopped.
+    """
+    began = host.run(f"cat {_BEGAN}")
+    clock = MarketClock(_CLOCK["speed"], datetime.fromisoformat(began), _START)
+    now = clock.at(datetime.fromtimestamp(float(host.run("date +%s.%N")), UTC))
+    opening = next_opening(_SESSIONS, now, seconds * clock.speed)
+    if opening is None:
+        return
+    earlier = clock.real_start - (opening - now) / clock.speed
+    host.run("systemctl stop market-pulse.target")
+    host.run(f"sed -i s/{began}/{earlier:{_FORM}}/ {_BEGAN} /etc/market-pulse/*.env")
+    host.run("systemctl start market-pulse.target", timeout=300)
+
+
+def next_opening(sessions: Sessions, now: datetime, seconds: float) -> datetime | None:
+    """Return when the market next opens, or None where it trades for so many more seconds of its own time."""
+
+    def trades(session: Session) -> bool:
+        return session.open <= now and (session.close - now).total_seconds() >= seconds
+
+    ahead = sessions.ahead(now)
+    first = next(ahead)
+    if trades(first):
+        return None
+    return first.open if first.open > now else next(ahead).open
