@@ -1,4 +1,4 @@
-"""The vocabulary of the faults: what is done to a lab host, and undone when its block ends, whatever happens in it."""
+"""Faults of processes, units and the whole host; what lasts is undone when its block ends, whatever happens in it."""
 
 import contextlib
 import os
@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from support.repository import ROOT
 from support.waiting import eventually
@@ -20,12 +19,6 @@ WORKER = "market-pulse-spark-worker"
 CONSUMER = "market-pulse-consumer"
 VENDOR = "market-pulse-simulator"
 AUDITOR = "market-pulse-auditor"
-BROKER_PORT, DATABASE_PORT = 9092, 5432
-# Who runs the sink: the executors are the worker's children.
-SINK_USER = "market-pulse-spark"
-PRODUCER_USER = PRODUCER
-
-_NFT_TABLE = "inet market_pulse_fault"
 _LAB = ROOT / ".lab" / "molecule" / "hosts" / HOST_NAME
 _AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "-n"]
 
@@ -77,21 +70,6 @@ def stopped(host: Host, unit: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def cut(host: Host, user: str, port: int, *, refused: bool = False) -> Iterator[None]:
-    """Keep a user's packets from a port of the host: they vanish, or are refused by a reset."""
-    verdict = "reject with tcp reset" if refused else "drop"
-    rule = f"meta skuid {user} tcp dport {port} {verdict}"
-    host.run(
-        "nft -f -",
-        stdin=f"table {_NFT_TABLE} {{\n chain out {{\n type filter hook output priority 0;\n {rule}\n }}\n}}\n",
-    )
-    try:
-        yield
-    finally:
-        host.run(f"nft delete table {_NFT_TABLE}")
-
-
-@contextlib.contextmanager
 def locked(host: Host, table: str) -> Iterator[None]:
     """Hold a table so that nobody reads or writes it, as a careless session of psql does."""
     # Not named like our units: their sandbox would take PostgreSQL's shared memory away with this one's end.
@@ -110,38 +88,16 @@ def locked(host: Host, table: str) -> Iterator[None]:
         host.sql(f"select pg_terminate_backend(pid) {mine}")
 
 
-@dataclass(frozen=True)
-class SmallDisk:
-    """A disk of its own under a unit's state."""
-
-    host: Host
-    path: str
-
-    @contextlib.contextmanager
-    def full(self) -> Iterator[None]:
-        """Take all the room there is left."""
-        self.host.run(f"fallocate --length $(df --output=avail --block-size=1 {self.path} | tail -1) {self.path}/fill")
-        try:
-            yield
-        finally:
-            self.host.run(f"rm {self.path}/fill")
-
-
 @contextlib.contextmanager
-def small_disk(host: Host, unit: str, path: str, megabytes: int) -> Iterator[SmallDisk]:
-    """Give a unit's state a small disk while the block lasts; the unit is restarted before and after."""
-    kept = "/run/market-pulse-fault-disk"
-    host.run(f"mkdir {kept}")
-    with stopped(host, unit):
-        host.run(
-            f"mount --bind {path} {kept} && mount -t tmpfs -o size={megabytes}m tmpfs {path} && cp -a {kept}/. {path}/"
-        )
+def overridden(host: Host, unit: str, *settings: str) -> Iterator[None]:
+    """Give a unit other settings of its [Service]; whoever wants them in force before or after restarts it."""
+    directory = f"/run/systemd/system/{unit.removesuffix('.service')}.service.d"
+    host.run(f"mkdir -p {directory} && cat >{directory}/zz-fault.conf", stdin="\n".join(["[Service]", *settings, ""]))
+    host.run("systemctl daemon-reload")
     try:
-        yield SmallDisk(host, path)
+        yield
     finally:
-        with stopped(host, unit):
-            host.run(f"find {kept} -mindepth 1 -delete && cp -a {path}/. {kept}/ && umount {path} && umount {kept}")
-            host.run(f"rmdir {kept}")
+        host.run(f"rm {directory}/zz-fault.conf && systemctl daemon-reload")
 
 
 @contextlib.contextmanager

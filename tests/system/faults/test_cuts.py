@@ -1,19 +1,27 @@
 """A cut connection is waited for: nothing restarts, and all goes on when it is whole again."""
 
+import contextlib
 import sys
 
 import pytest
 
 from system.deployment import INVENTORY, Deployment
 from system.faults.injections import (
-    BROKER_PORT,
     CONSUMER,
-    DATABASE_PORT,
     PRODUCER,
+    last,
+    overridden,
+)
+from system.faults.network import (
+    BROKER_PORT,
+    DATABASE_PORT,
     PRODUCER_USER,
     SINK_USER,
     cut,
-    last,
+    delayed,
+    lossy,
+    narrow,
+    unanswered,
 )
 from system.faults.trial import ANY, Trial
 from system.host import Host
@@ -77,13 +85,61 @@ def test_a_flood_of_readers_leaves_the_writer_its_place(deployment: Deployment, 
 def test_a_sink_cut_off_for_longer_than_it_tries_is_started_again(host: Host, trial: Trial) -> None:
     restarts = {CONSUMER: ANY}
     what = "sink's packets to PostgreSQL lost for 5 min"
-    with trial("N5x300", what, within=120, restarts=restarts), cut(host, SINK_USER, DATABASE_PORT):
+    with trial("N5x300", what, within=120, restarts=restarts, lasts=300), cut(host, SINK_USER, DATABASE_PORT):
         last(300)
 
 
 @pytest.mark.slow
 def test_a_producer_cut_off_for_five_minutes_keeps_its_bars(host: Host, trial: Trial) -> None:
     what = "producer's packets to the broker lost for 5 min"
-    with trial("N1x300", what, within=60), cut(host, PRODUCER_USER, BROKER_PORT):
+    with trial("N1x300", what, within=60, lasts=300), cut(host, PRODUCER_USER, BROKER_PORT):
         host.await_sentence(PRODUCER, "degraded: no answer from the broker", within=200)
         last(300)
+
+
+@pytest.mark.slow
+def test_a_broker_whose_answers_are_lost_is_waited_for(host: Host, trial: Trial) -> None:
+    with trial("N3", "all that the broker answers lost for 30 s", within=60), unanswered(host, BROKER_PORT):
+        host.await_sentence(PRODUCER, "in the outbox", within=30)
+        last(30)
+
+
+@pytest.mark.slow
+def test_a_network_that_loses_a_third_is_slow_and_nothing_else(host: Host, trial: Trial) -> None:
+    ports = [BROKER_PORT, DATABASE_PORT]
+    with trial("N7", "30 % of the packets lost for 60 s", within=60), lossy(host, *ports, percent=30):
+        last(60)
+
+
+@pytest.mark.slow
+def test_a_narrow_way_to_the_broker_is_slow_and_nothing_else(host: Host, trial: Trial) -> None:
+    way = narrow(host, PRODUCER_USER, BROKER_PORT, 32)
+    with trial("N8", "256 kbit/s to the broker for 60 s", within=60), way:
+        last(60)
+
+
+@pytest.mark.slow
+def test_a_long_way_to_the_database_is_slow_and_nothing_else(host: Host, trial: Trial) -> None:
+    way = delayed(host, SINK_USER, DATABASE_PORT, 150)
+    with trial("N9", "300 ms there and back to PostgreSQL for 60 s", within=60), way:
+        last(60)
+
+
+@pytest.mark.slow
+def test_nobody_needs_to_be_told_a_name(host: Host, trial: Trial) -> None:
+    units = [PRODUCER, CONSUMER]
+    # A host whose own name leads nowhere, and nobody to ask.
+    wrong = "printf '127.0.0.1 localhost\n192.0.2.1 %s\n' $(hostname) >/run/fault-hosts && : >/run/fault-resolv"
+    bound = [
+        f"BindReadOnlyPaths=/run/fault-{name}:/etc/{path}"
+        for name, path in (("hosts", "hosts"), ("resolv", "resolv.conf"))
+    ]
+    with trial("N10", "names lead nowhere", within=120):
+        host.run(wrong)
+        with contextlib.ExitStack() as stack:
+            for unit in units:
+                stack.enter_context(overridden(host, unit, *bound))
+                host.run(f"systemctl restart {unit}", timeout=120)
+            host.await_running(*units, within=60)
+        for unit in units:
+            host.run(f"systemctl restart {unit}", timeout=120)

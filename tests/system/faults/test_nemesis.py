@@ -10,16 +10,11 @@ from system.deployment import UNITS
 from system.faults.injections import (
     AUDITOR,
     BROKER,
-    BROKER_PORT,
     CONSUMER,
-    DATABASE_PORT,
     MASTER,
     PRODUCER,
-    PRODUCER_USER,
-    SINK_USER,
     VENDOR,
     WORKER,
-    cut,
     kill,
     kill_executor,
     kill_sessions,
@@ -29,6 +24,7 @@ from system.faults.injections import (
     paused,
     stopped,
 )
+from system.faults.network import BROKER_PORT, DATABASE_PORT, PRODUCER_USER, SINK_USER, cut
 from system.faults.plan import plan
 from system.faults.trial import ANY, Trial
 from system.host import Host
@@ -60,7 +56,7 @@ def test_whatever_comes_in_whatever_order_is_over_by_itself(host: Host, trial: T
     sys.stdout.write(f"MARKET_PULSE_SEED={_SEED} MARKET_PULSE_NEMESIS_SECONDS={_SECONDS:.0f}\n{steps}\n")
     units = [*UNITS, host.postgresql_unit()]
     what = f"{len(steps)} faults in {_SECONDS:.0f} s, seed {_SEED}"
-    with trial("nemesis", what, within=180, restarts=dict.fromkeys(units, ANY)):
+    with trial("nemesis", what, within=180, restarts=dict.fromkeys(units, ANY), lasts=_SECONDS):
         began = time.monotonic()
         for step in steps:
             last(max(0.0, began + step.at - time.monotonic()))

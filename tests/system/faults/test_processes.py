@@ -16,6 +16,7 @@ from system.faults.injections import (
     kill_sessions,
     kill_supervisor,
     last,
+    overridden,
     stopped,
 )
 from system.faults.trial import ANY, AT_LEAST_ONCE, Trial
@@ -115,7 +116,11 @@ def test_twelve_kills_of_the_executor_end_with_a_new_driver_at_most(host: Host, 
 
 @pytest.mark.slow
 def test_a_broker_that_is_away_for_ten_minutes_is_waited_for(host: Host, trial: Trial) -> None:
-    with trial("P6", "broker stopped for ten minutes", within=90, restarts={CONSUMER: ANY}), stopped(host, BROKER):
+    restarts = {CONSUMER: ANY}
+    with (
+        trial("P6", "broker stopped for ten minutes", within=90, restarts=restarts, lasts=600),
+        stopped(host, BROKER),
+    ):
         producer = host.show(PRODUCER, "InvocationID")
         host.await_sentence(PRODUCER, "degraded: no answer from the broker", within=60)
         host.await_finding(f"{BROKER} is inactive", within=60)
@@ -130,3 +135,32 @@ def test_no_jvm_outlives_its_supervisor(host: Host, trial: Trial) -> None:
     with trial("P17", "supervisors of all JVMs killed", within=180, restarts=dict.fromkeys(units, AT_LEAST_ONCE)):
         for unit in units:
             kill_supervisor(host, unit)
+
+
+@pytest.mark.slow
+def test_a_postgresql_that_is_restarted_under_the_sink_is_waited_for(host: Host, trial: Trial) -> None:
+    with trial("P14", "PostgreSQL restarted by hand", within=60):
+        host.run(f"systemctl restart {host.postgresql_unit()}")
+
+
+@pytest.mark.slow
+def test_a_broker_with_too_few_files_says_so_and_comes_back_with_more(host: Host, trial: Trial) -> None:
+    with trial("P16", "broker with 64 files", within=120, restarts={BROKER: ANY, CONSUMER: ANY}):
+        cursor = host.journal_cursor()
+        with overridden(host, BROKER, "LimitNOFILE=64"):
+            host.run(f"systemctl --no-block restart {BROKER}")
+            said = f"journalctl --unit={BROKER} --after-cursor='{cursor}' --output=cat | grep --count 'files' || true"
+            eventually(lambda: host.run(said) != "0", within=60, what="the journal tells of too many open files")
+            host.await_finding(BROKER, within=60)
+        host.run(f"systemctl restart {BROKER}", timeout=120)
+
+
+@pytest.mark.slow
+def test_a_producer_that_is_never_heard_of_does_not_count_as_started(host: Host, trial: Trial) -> None:
+    with trial("P18", "producer's READY lost", within=30, restarts={PRODUCER: ANY}):
+        with overridden(host, PRODUCER, "NotifyAccess=none", "TimeoutStartSec=15s"):
+            printed = host.run(f"systemctl restart {PRODUCER} 2>&1; echo $?", check=False)
+            assert printed.splitlines()[-1] == "1"
+            assert "timeout" in printed
+            assert not host.is_running(PRODUCER)
+        host.run(f"systemctl restart {PRODUCER}")
