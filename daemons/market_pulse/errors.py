@@ -10,6 +10,7 @@ MarketPulseError
 ├── AlertError             a channel did not take an alert (see market_pulse.alerts)
 ├── TopicError             the topic is not the one that was agreed on
 ├── AccessError            what Kafka lets whom do is not what was agreed on (see market_pulse.access)
+├── ClusterError           Spark's master or workers do not take the driver
 └── PositionError          stored offsets and the topic's offsets do not fit together
 """
 
@@ -52,6 +53,10 @@ class TopicError(MarketPulseError):
 
 class AccessError(MarketPulseError):
     """A user of Kafka's or an ACL could not be made what it should be."""
+
+
+class ClusterError(MarketPulseError):
+    """Spark's master or workers do not take the driver; the message names the unit to look at."""
 
 
 class PositionError(MarketPulseError):

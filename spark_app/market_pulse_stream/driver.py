@@ -13,12 +13,13 @@ from pyspark.errors import PySparkException
 
 from market_pulse import log, progress
 from market_pulse.topic import look_up
+from market_pulse_stream.cluster import session
 from market_pulse_stream.failure import sentence
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import Report
 from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.start import OnlyConsumer, resume
-from market_pulse_stream.stream import start_query
+from market_pulse_stream.stream import BatchSink, start_query
 
 _LOOP_SECONDS = 1
 
@@ -47,12 +48,13 @@ def _run(settings: ConsumerSettings) -> None:
     )
     only = OnlyConsumer(database, settings.topic)
     try:
+        spark = session(settings.spark_master_ui_port)
         topic = look_up(settings.kafka, settings.topic)
         plan = resume(database, topic)
         for note in plan.notes:
             _log.warning("%s", note)
         report = Report(settings.runtime_directory / progress.NAME)
-        query = start_query(settings, database, topic, plan, report)
+        query = start_query(spark, settings, BatchSink(database, topic, plan, report, settings.checkpoint))
         log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
         while not query.awaitTermination(_LOOP_SECONDS):
             only.check()

@@ -20,6 +20,13 @@ class ConsumerSettings(KafkaSettings, DatabaseSettings):
     postgresql_writer_password: SecretStr = Field(min_length=1)
     max_offsets_per_trigger: PositiveInt = 50_000
     trigger_milliseconds: PositiveInt = 1000
+    # Where the master shows itself, if it runs on the same host: its page is open to no other.
+    spark_master_ui_port: int | None = Field(default=None, gt=0, lt=65536)
     # systemd names the directories it made for the unit; these two are not ours to prefix.
     runtime_directory: Path = Field(validation_alias=AliasChoices("runtime_directory"))
     state_directory: Path = Field(validation_alias=AliasChoices("state_directory"))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return where Spark keeps what it needs while this driver lives."""
+        return self.state_directory / "checkpoint"

@@ -31,7 +31,8 @@ class BatchSink:
         """Begin a run; batch ids count within it."""
         self._database = database
         self._topic = topic
-        self._report = report
+        self.plan = plan
+        self.report = report
         self._reached = plan.next_offset
         # Where Spark notes what a batch is to read, before it runs it.
         self._offsets = checkpoint / "offsets"
@@ -39,46 +40,42 @@ class BatchSink:
 
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
         """Store a batch; any error ends the query."""
-        self._report.batch_begins()
+        self.report.batch_begins()
         ends = ends_of_batch((self._offsets / str(batch_id)).read_text(encoding="utf-8"), self._topic.name)
         read = {partition: range(self._reached.get(partition, 0), end) for partition, end in ends.items()}
         writer = PartitionWriter(self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read)
         records = batch.select("partition", "offset", "key", "value", unix_millis("timestamp"))
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
         accounts = [Account(**row.asDict()) for row in rows]
-        self._report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
+        self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
         self._reached = ends
 
 
-def start_query(
-    settings: ConsumerSettings, database: Database, topic: Topic, plan: Plan, report: Report
-) -> StreamingQuery:
-    """Start reading where the plan says.
+def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink) -> StreamingQuery:
+    """Start reading where the sink's plan says.
 
     The checkpoint is made anew: PostgreSQL's positions are the truth, so an old, lost or damaged one cannot matter.
     """
-    spark = SparkSession.builder.appName("market-pulse").getOrCreate()
-    checkpoint = settings.state_directory / "checkpoint"
-    _remove(checkpoint)
+    _remove(settings.checkpoint)
     spark.conf.set("spark.sql.streaming.noDataProgressEventInterval", IDLE_REPORT_SECONDS * 1000)
     spark.conf.set("spark.sql.streaming.minBatchesToRetain", 2)
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", settings.max_offsets_per_trigger)
     spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", _PART_BYTES)
-    spark.streams.addListener(report)
+    spark.streams.addListener(sink.report)
     return (
         spark.readStream.format("kafka")
         .options(**_login(settings))
         .option("kafka.isolation.level", ISOLATION_LEVEL)
         .option("subscribe", settings.topic)
-        .option("startingOffsets", plan.starting_offsets(settings.topic))
+        .option("startingOffsets", sink.plan.starting_offsets(settings.topic))
         .option("failOnDataLoss", "true")
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .option("fetchOffset.numRetries", _FETCH_RETRIES)
         .option("fetchOffset.retryIntervalMs", _FETCH_RETRY_MILLISECONDS)
         .option("groupIdPrefix", "market-pulse-consumer")
         .load()
-        .writeStream.foreachBatch(BatchSink(database, topic, plan, report, checkpoint))
-        .option("checkpointLocation", str(checkpoint))
+        .writeStream.foreachBatch(sink)
+        .option("checkpointLocation", str(settings.checkpoint))
         .trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
         .queryName("market-pulse")
         .start()

@@ -37,7 +37,7 @@ def master_probe() -> Callable[[], Verdict]:
     port = MasterProbeSettings.load().spark_master_ui_port
 
     def look() -> Verdict:
-        page = _read(port, MasterPage)
+        page = master_page(port)
         return health.spark_master(page) if isinstance(page, MasterPage) else _silent(page)
 
     return look
@@ -57,10 +57,15 @@ def worker_probe() -> Callable[[], Verdict]:
             return _silent(page)
         if settings.spark_master_ui_port is None:
             return health.spark_worker(page, Silence.NOT_ASKED)
-        master = _read(settings.spark_master_ui_port, MasterPage)
+        master = master_page(settings.spark_master_ui_port)
         return health.spark_worker(page, master if isinstance(master, MasterPage) else Silence.NO_ANSWER)
 
     return look
+
+
+def master_page(port: int) -> MasterPage | str:
+    """Return what the master at a port of this host shows, or why it shows nothing, in one word."""
+    return _read(port, MasterPage)
 
 
 def _silent(reason: str) -> Verdict:

@@ -14,7 +14,7 @@ import jinja2
 import pyspark
 
 from integration.services.processes import free_port, running, wait_until
-from support.repository import ANSIBLE, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars
 
 SECRET = 'what they "share"'
 _HOME = Path(pyspark.__file__).parent
@@ -56,11 +56,12 @@ class Master(Process):
 
 
 @contextlib.contextmanager
-def master(directory: Path) -> Iterator[Master]:
-    """Run a master that knows the secret until the block ends."""
-    port, page = free_port(), free_port()
+def master(directory: Path, port: int | None = None, **properties: object) -> Iterator[Master]:
+    """Run a master that knows the secret until the block ends; `properties` are Spark's, with ``_`` for ``.``."""
+    port, page = port or free_port(), free_port()
+    options = " ".join(f"-D{name.replace('_', '.')}={value}" for name, value in properties.items())
     arguments = ["org.apache.spark.deploy.master.Master", "--host", _HOST, "--port", port, "--webui-port", page]
-    with _jvm(directory, "master", SECRET, "spark-class", *arguments) as started:
+    with _jvm(directory, "master", SECRET, "spark-class", *arguments, options=options) as started:
         running_master = Master(started.process, started.log, port, page)
         wait_until(lambda: _answers(running_master), what="the master's page", seconds=60, log=started.log)
         yield running_master
@@ -76,11 +77,12 @@ def worker(directory: Path, url: str, secret: str | None) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def driver(directory: Path, url: str, secret: str | None, application: str) -> Iterator[Process]:
+def driver(directory: Path, url: str, secret: str | None, application: str, port: int = 0) -> Iterator[Process]:
     """Run a driver of the master at a URL until the block ends; `application` is its Python text."""
     script = directory / "application.py"
     script.write_text(application)
     conf = {"spark.master": url, "spark.driver.host": _HOST, "spark.cores.max": "1", "spark.ui.port": str(free_port())}
+    conf["spark.driver.port"] = str(port)
     options = [word for item in conf.items() for word in ("--conf", "=".join(item))]
     options += ["--driver-memory", "512m", "--executor-memory", "512m"]
     with _jvm(directory, "driver", secret, "spark-submit", *options, script) as started:
@@ -88,7 +90,9 @@ def driver(directory: Path, url: str, secret: str | None, application: str) -> I
 
 
 @contextlib.contextmanager
-def _jvm(directory: Path, name: str, secret: str | None, program: str, *arguments: object) -> Iterator[Process]:
+def _jvm(
+    directory: Path, name: str, secret: str | None, program: str, *arguments: object, options: str = ""
+) -> Iterator[Process]:
     place = directory / name
     (place / "java" / "bin").mkdir(parents=True)
     (place / "java" / "bin" / "java").symlink_to(_JAVA)
@@ -102,7 +106,8 @@ def _jvm(directory: Path, name: str, secret: str | None, program: str, *argument
         "CREDENTIALS_DIRECTORY": str(place),
         "JAVA_HOME": str(place / "java"),
         "PYSPARK_PYTHON": sys.executable,
-        "SPARK_DAEMON_JAVA_OPTS": _LOG,
+        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("daemons", "spark_app")),
+        "SPARK_DAEMON_JAVA_OPTS": f"{_LOG} {options}",
         "SPARK_DAEMON_MEMORY": "256m",
         "SPARK_HOME": str(_HOME),
         "SPARK_LOCAL_DIRS": str(place),
