@@ -53,9 +53,9 @@ def small_disk(host: Host, unit: str, path: str, megabytes: int) -> Iterator[Sma
     kept = "/run/market-pulse-fault-disk"
     host.run(f"mkdir {kept}")
     with stopped(host, unit):
-        host.run(
-            f"mount --bind {path} {kept} && mount -t tmpfs -o size={megabytes}m tmpfs {path} && cp -a {kept}/. {path}/"
-        )
+        # Private, or what is mounted over the one would be mounted over the other.
+        host.run(f"mount --bind {path} {kept} && mount --make-private {kept}")
+        host.run(f"mount -t tmpfs -o size={megabytes}m tmpfs {path} && cp -a {kept}/. {path}/")
     try:
         yield SmallDisk(host, path)
     finally:

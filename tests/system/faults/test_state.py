@@ -1,7 +1,5 @@
 """State that is damaged, gone or held by another is made good from what is true: PostgreSQL's positions."""
 
-import re
-
 import pytest
 
 from support.waiting import eventually
@@ -10,13 +8,6 @@ from system.faults.trial import ANY, Trial
 from system.host import Host
 
 _CHECKPOINT = "/var/lib/market-pulse/consumer/checkpoint"
-# What a disk has not kept when the power goes: the end of a log, and the note that it was closed.
-_LOSE_THE_END = """
-cd /var/lib/market-pulse/kafka
-find . -name .kafka_cleanshutdown -delete
-find . -path '*/market.bars-*/*.log' -printf '%s %p\\n' | sort --numeric-sort | tail -1 | cut -d ' ' -f 2 |
-    xargs truncate --size=-8192
-"""
 
 
 def test_a_checkpoint_that_is_deleted_under_the_driver_is_made_anew(host: Host, trial: Trial) -> None:
@@ -45,23 +36,3 @@ def test_a_sink_without_the_right_to_write_stops_and_quarantines_nothing(host: H
             eventually(lambda: host.run(said) != "0", within=60, what="the journal says what is not allowed")
         finally:
             host.sql("grant insert on market.bar_revision to market_pulse_writer")
-
-
-@pytest.mark.slow
-def test_a_log_that_lost_its_end_is_noticed_and_waits_for_a_person(host: Host, trial: Trial) -> None:
-    restarts = {CONSUMER: ANY}
-    with trial("D8", "the end of Kafka's log lost with the power", within=120, restarts=restarts, lasts=300):
-        stored = host.number("select count(*) from market.bar_revision")
-        host.run("systemctl stop market-pulse.target")
-        host.run(_LOSE_THE_END)
-        host.run("systemctl start --no-block market-pulse.target")
-        accept = eventually(lambda: _way_out(host), within=180, what="the consumer says what there is to accept")
-        assert host.number("select count(*) from market.bar_revision") >= stored
-        host.sql(accept)
-
-
-def _way_out(host: Host) -> str:
-    """Return the statement that lets a consumer that is held go on, or nothing while it is not."""
-    journal = host.run(f"journalctl --unit={CONSUMER} --since=-60s --output=cat")
-    found = re.findall(r"SELECT market\.accept_position\([^)]*\)", journal)
-    return found[-1] if found else ""
