@@ -13,6 +13,8 @@ from market_pulse import log
 from market_pulse.errors import BackupError
 
 _PROGRAM = "pgbackrest"
+# Of a stanza, as `pgbackrest info` has it: ok, and no backup yet.
+_READABLE = (0, 2)
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +54,14 @@ class _Entry(msgspec.Struct):
     info: _Size
 
 
+class _Status(msgspec.Struct):
+    code: int
+    message: str
+
+
 class _Stanza(msgspec.Struct):
     backup: list[_Entry]
+    status: _Status
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,11 @@ class Repository:
         Raises:
             BackupError: the repository cannot be read.
         """
-        stanzas = msgspec.json.decode(self._run("info", "--output=json"), type=list[_Stanza])
+        (stanza,) = msgspec.json.decode(self._run("info", "--output=json"), type=list[_Stanza])
+        if stanza.status.code not in _READABLE:
+            raise BackupError(
+                f"the repository has no {self.stanza} ({stanza.status.message}): mount its disk, or deploy again"
+            )
         found = [
             Backup(
                 entry.label,
@@ -77,7 +89,6 @@ class Repository:
                 datetime.fromtimestamp(entry.timestamp.stop, UTC),
                 entry.info.size,
             )
-            for stanza in stanzas
             for entry in stanza.backup
         ]
         return sorted(found, key=lambda backup: (backup.finished_at, backup.label))

@@ -21,7 +21,7 @@ from integration.services.processes import free_port, require, running, wait_unt
 from support.repository import ROOT, group_vars
 
 # Only the services' own user may own a cluster; root is refused by PostgreSQL.
-_OS_USER = "postgres" if os.geteuid() == 0 else None
+OS_USER = "postgres" if os.geteuid() == 0 else None
 _TEMPLATE = "market_pulse_template"
 _ROLES = ROOT / "sql" / "callbacks" / "roles.sql"
 # Password of every login role of a test server, which listens on loopback for the length of a test run.
@@ -170,7 +170,7 @@ class Cluster:
         settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         # SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is awaited.
         with running(
-            [self.binaries / "postgres", "-D", self.data, *settings], log=log, user=_OS_USER, stop_signal=SIGINT
+            [self.binaries / "postgres", "-D", self.data, *settings], log=log, user=OS_USER, stop_signal=SIGINT
         ) as process:
             server = Server(self.directory, self.port, log, authority)
             wait_until(lambda: _answers(server) or process.poll() is not None, what="start", seconds=30, log=log)
@@ -178,8 +178,10 @@ class Cluster:
 
     def run(self, *command: str | Path) -> str:
         """Run a command as the user who owns the cluster, and return what it printed."""
-        become = ["setpriv", "--reuid", _OS_USER, "--regid", _OS_USER, "--init-groups"] if _OS_USER else []
-        done = subprocess.run([*become, *command], capture_output=True, text=True, check=False, cwd=self.directory)
+        become = ["setpriv", "--reuid", OS_USER, "--regid", OS_USER, "--init-groups"] if OS_USER else []
+        done = subprocess.run(
+            [*become, *command], capture_output=True, text=True, check=False, cwd=self.directory, timeout=120
+        )
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -189,8 +191,8 @@ def cluster() -> Iterator[Cluster]:
     """Make a cluster, and remove it when the block ends."""
     made = Cluster(Path(tempfile.mkdtemp(prefix="mp-postgresql-")), _binaries(), free_port())
     try:
-        if _OS_USER is not None:
-            shutil.chown(made.directory, _OS_USER, _OS_USER)
+        if OS_USER is not None:
+            shutil.chown(made.directory, OS_USER, OS_USER)
         encoding = ["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
         made.run(made.binaries / "initdb", "-D", made.data, *encoding, *auth)
@@ -214,8 +216,8 @@ def _certify(directory: Path, authority: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(directory / "server.crt")
     certificate.private_key_pem.write_to_path(directory / "server.key")
     (directory / "server.key").chmod(0o600)
-    if _OS_USER is not None:
-        shutil.chown(directory / "server.key", _OS_USER, _OS_USER)
+    if OS_USER is not None:
+        shutil.chown(directory / "server.key", OS_USER, OS_USER)
 
 
 def _answers(server: Server) -> bool:

@@ -1,0 +1,216 @@
+"""Backups of a real server by the real pgBackRest: proven, or said not to be, and restored as docs/backups.md says."""
+
+import contextlib
+import shlex
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2.extensions
+import pytest
+
+from integration.services.backups import BackedUp, backed_up_cluster, documented
+from integration.services.command import credentials_in, settings_of
+from integration.services.database import OS_USER, Database, Server
+from integration.upkept import fill
+from market_pulse.backup import proof, scratch
+from market_pulse.cli import backup_facts, backups
+from market_pulse.cli.backups import Backups
+from market_pulse.cli.database import connect
+from market_pulse.cli.finding import Level
+from support.waiting import eventually
+
+_A_BAR = "symbol = 'S1' AND bar_time < '2025-11-01 00:02Z'"
+_BESIDE = "/var/lib/postgresql/before"
+
+
+@pytest.fixture(scope="module")
+def backed_up() -> Iterator[BackedUp]:
+    with backed_up_cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(backed_up: BackedUp) -> Server:
+    return backed_up.server
+
+
+@pytest.fixture(scope="module")
+def bars(backed_up: BackedUp, server: Server) -> Iterator[Database]:
+    """A database with two months of bars, and a first backup without the second one."""
+    with server.migrated_database() as database:
+        database.query("SELECT market.ensure_partitions('2025-11-01Z', '2025-12-01Z')")
+        fill(database, "bar", "2025-11")
+        backed_up.back_up(database)
+        for table in ("bar", "bar_revision"):
+            fill(database, table, "2025-12", rows=500)
+        yield database
+
+
+def seen(database: Database, folder: Path) -> Backups:
+    """Return what the monitor sees."""
+    session = connect(settings_of(database), credentials=credentials_in(folder, "monitor"))
+    with contextlib.closing(session), session.cursor() as cursor:
+        return backup_facts.look(cursor)
+
+
+def instant_of(database: Database) -> str:
+    """Return the server's time, as the page writes it."""
+    return str(database.query("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.US+00')")[0][0])
+
+
+def test_a_restored_backup_has_the_same_rows(backed_up: BackedUp, bars: Database, tmp_path: Path) -> None:
+    verdict, sentence = backed_up.prove(bars)
+    assert verdict == "proven", sentence
+    assert "3000 of them bars" in sentence
+    found = seen(bars, tmp_path)
+    assert [made.kind for made in found.made] == ["full"]
+    assert found.proven is not None
+    assert (found.proven.bars, found.proven.backup_at) == (3000, found.made[-1].finished_at)
+    assert list(backups.findings(found, found.proven.finished_at)) == []
+    assert list(backed_up.state.iterdir()) == [], "the scratch cluster is gone"
+
+
+def test_bars_that_come_meanwhile_do_not_disturb(backed_up: BackedUp, bars: Database) -> None:
+    over = threading.Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with contextlib.closing(bars.connect()) as session, session.cursor() as cursor:
+            while not over.is_set():
+                cursor.execute("UPDATE market.bar SET volume = volume + 1 WHERE bar_time < '2025-11-01 00:30Z'")
+                session.commit()
+                written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert backed_up.prove(bars)[0] == "proven"
+    finally:
+        over.set()
+        writer.join()
+    assert written > 100
+
+
+def test_a_restored_row_that_differs_is_named(
+    backed_up: BackedUp, bars: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    honest = scratch.restored
+
+    @contextlib.contextmanager
+    def tampered(*given: Any) -> Iterator[psycopg2.extensions.connection]:
+        with honest(*given) as session:
+            with session.cursor() as cursor:
+                cursor.execute(f"UPDATE market.bar SET high = high + 0.00000001 WHERE {_A_BAR}")
+                assert cursor.rowcount == 1
+            yield session
+
+    monkeypatch.setattr(scratch, "restored", tampered)
+    verdict, sentence = backed_up.prove(bars)
+    assert (verdict, sentence.split(" has ")[0]) == ("different", "market.bar_2025_11")
+    found = seen(bars, tmp_path)
+    assert found.failed is not None
+    (finding,) = backups.findings(found, found.failed.finished_at)
+    assert finding.level is Level.DOWN
+    assert sentence in finding.sentence
+    monkeypatch.undo()
+    assert backed_up.prove(bars)[0] == "proven"
+    assert seen(bars, tmp_path).failed is None
+
+
+def test_a_damaged_backup_is_no_proof(backed_up: BackedUp, bars: Database) -> None:
+    files = [path for path in backed_up.repository.glob("backup/*/*F/bundle/*") if path.stat().st_size > 10_000]
+    assert files
+    whole = [path.read_bytes() for path in files]
+    for path, content in zip(files, whole, strict=True):
+        path.write_bytes(content[: len(content) // 2] + bytes(64) + content[len(content) // 2 + 64 :])
+    try:
+        verdict, sentence = backed_up.prove(bars)
+    finally:
+        for path, content in zip(files, whole, strict=True):
+            path.write_bytes(content)
+    assert verdict == "failed"
+    assert "pgbackrest restore ended with" in sentence
+    assert list(backed_up.state.iterdir()) == []
+
+
+def test_a_repository_that_takes_no_wal_is_said(backed_up: BackedUp, bars: Database, tmp_path: Path) -> None:
+    away = backed_up.repository.with_name("away")
+    backed_up.repository.rename(away)
+    failures = "SELECT failed_count FROM pg_stat_archiver"
+    before = bars.query(failures)
+    try:
+        bars.query("SELECT pg_create_restore_point('of what is not archived')")
+        bars.query("SELECT pg_switch_wal()")
+        eventually(lambda: bars.query(failures) > before, within=30, what="the archive fails", every=0.1)
+        archive = seen(bars, tmp_path).archive
+        assert archive.waiting_since is not None
+        found = backups.findings(seen(bars, tmp_path), archive.waiting_since + timedelta(minutes=6))
+        (finding,) = [finding for finding in found if finding.key == "archive"]
+        assert f"{archive.waiting} files of WAL have not been archived since" in finding.sentence
+        verdict, sentence = backed_up.prove(bars)
+        assert (verdict, "mount its disk" in sentence) == ("failed", True), sentence
+    finally:
+        away.rename(backed_up.repository)
+    eventually(lambda: seen(bars, tmp_path).archive.waiting == 0, within=90, what="the WAL is archived", every=0.2)
+
+
+def test_a_proof_does_not_wait_for_wal_for_ever(
+    backed_up: BackedUp, bars: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "_waits", lambda *_: True)
+    monkeypatch.setattr(proof, "_ARCHIVED_WITHIN", timedelta(seconds=0.3))
+    verdict, sentence = backed_up.prove(bars)
+    assert verdict == "failed"
+    assert "was not archived within" in sentence
+
+
+def test_a_few_rows_are_taken_back_from_beside(backed_up: BackedUp, bars: Database) -> None:
+    row = bars.query(f"SELECT * FROM market.bar WHERE {_A_BAR}")
+    instant = instant_of(bars)
+    bars.query(f"DELETE FROM market.bar WHERE {_A_BAR}")
+    later = bars.query("UPDATE market.bar SET volume = 7 WHERE bar_time > '2025-12-01' RETURNING volume")
+    folder = backed_up.cluster.directory
+    changes = {
+        f"install -d -o postgres -g postgres -m 0700 {_BESIDE}": f"mkdir -m 0700 {folder}/before",
+        _BESIDE: f"{folder}/before",
+        "runuser -u postgres -- ": "",
+        "/usr/lib/postgresql/*/bin": str(backed_up.cluster.binaries),
+        "root postgres >": f"{OS_USER or '$(id -un)'} >",
+        "/root/": f"{folder}/",
+        "psql -U postgres market_pulse": f"psql -U postgres {bars.name}",
+        "-U postgres market_pulse": f"-U postgres {bars.name}",
+        "symbol = 'IBM' AND bar_time >= '2026-01-05 15:00Z' AND bar_time < '2026-01-05 16:00Z'": _A_BAR,
+    }
+    script = "\n".join([f"export PGHOST={folder} PGPORT={bars.server.port}", *documented("beside", instant)])
+    for old, new in changes.items():
+        assert old in script, old
+        script = script.replace(old, new)
+    backed_up.cluster.run("sh", "-eu", "-c", script)
+    assert bars.query(f"SELECT * FROM market.bar WHERE {_A_BAR}") == row
+    assert bars.query("SELECT volume FROM market.bar WHERE bar_time > '2025-12-01'") == later
+    assert not (folder / "before").exists()
+
+
+def test_the_whole_is_taken_back_to_before_a_bar_was_deleted(backed_up: BackedUp, bars: Database) -> None:
+    row = bars.query(f"SELECT * FROM market.bar WHERE {_A_BAR}")
+    assert row
+    instant = instant_of(bars)
+    bars.query(f"DELETE FROM market.bar WHERE {_A_BAR}")
+    fill(bars, "bar", "2025-11", symbol="T", rows=5)
+    lines = documented("in place", instant)
+    (restore,) = [line for line in lines if "pgbackrest" in line]
+    assert [lines.index(line) < lines.index(restore) for line in lines if " stop " in line] == [True, True]
+    backed_up.stop()
+    backed_up.cluster.run(*shlex.split(restore.removeprefix("runuser -u postgres -- ")))
+    backed_up.start()
+    writable = "SELECT NOT pg_is_in_recovery()"
+    eventually(lambda: bars.query(writable)[0][0], within=60, what="the server is recovered", every=0.1)
+    assert bars.query(f"SELECT * FROM market.bar WHERE {_A_BAR}") == row
+    assert bars.query("SELECT count(*) FROM market.bar WHERE symbol LIKE 'T_'") == [(0,)]
+    backed_up.back_up(bars)
+    assert [label[-1] for (label,) in bars.query("SELECT label FROM market.backup ORDER BY label")] == ["F", "D"]
+    assert backed_up.prove(bars)[0] == "proven"
