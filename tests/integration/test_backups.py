@@ -13,9 +13,9 @@ import pytest
 
 from integration.services.backups import BackedUp, backed_up_cluster, documented
 from integration.services.command import credentials_in, settings_of
-from integration.services.database import OS_USER, Database, Server
+from integration.services.database import OS_USER, Database, Server, waiting_for_locks
 from integration.upkept import fill
-from market_pulse.backup import proof, scratch
+from market_pulse.backup import content, proof, scratch
 from market_pulse.cli import backup_facts, backups
 from market_pulse.cli.backups import Backups
 from market_pulse.cli.database import connect
@@ -95,6 +95,25 @@ def test_bars_that_come_meanwhile_do_not_disturb(backed_up: BackedUp, bars: Data
     assert written > 100
 
 
+def test_a_mark_waits_for_who_writes_and_for_nobody_else(database: Database) -> None:
+    fill(database, "bar", "2025-11", rows=10)
+    marked: list[content.Marked] = []
+    marker = threading.Thread(target=lambda: marked.append(content.mark(database.connect, "here")))
+    with contextlib.closing(database.connect()) as writer, writer.cursor() as cursor:
+        cursor.execute("UPDATE market.bar SET volume = 5")
+        marker.start()
+        try:
+            eventually(lambda: waiting_for_locks(database), within=30, what="the mark waits", every=0.01)
+            # Another one is held up for no longer than the mark's own patience.
+            database.query("SET statement_timeout = '5s'; DELETE FROM market.bar WHERE volume = 5")
+        finally:
+            writer.commit()
+            marker.join()
+    with contextlib.closing(database.connect()) as session, session.cursor() as cursor:
+        now = content.contents(cursor, marked[0].contents)
+    assert (marked[0].bars, content.differences(marked[0].contents, now)) == (10, [])
+
+
 def test_a_restored_row_that_differs_is_named(
     backed_up: BackedUp, bars: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -125,13 +144,13 @@ def test_a_damaged_backup_is_no_proof(backed_up: BackedUp, bars: Database) -> No
     files = [path for path in backed_up.repository.glob("backup/*/*F/bundle/*") if path.stat().st_size > 10_000]
     assert files
     whole = [path.read_bytes() for path in files]
-    for path, content in zip(files, whole, strict=True):
-        path.write_bytes(content[: len(content) // 2] + bytes(64) + content[len(content) // 2 + 64 :])
+    for path, read in zip(files, whole, strict=True):
+        path.write_bytes(read[: len(read) // 2] + bytes(64) + read[len(read) // 2 + 64 :])
     try:
         verdict, sentence = backed_up.prove(bars)
     finally:
-        for path, content in zip(files, whole, strict=True):
-            path.write_bytes(content)
+        for path, read in zip(files, whole, strict=True):
+            path.write_bytes(read)
     assert verdict == "failed"
     assert "pgbackrest restore ended with" in sentence
     assert list(backed_up.state.iterdir()) == []
