@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,21 +11,13 @@ from pathlib import Path
 import yaml
 
 from integration.services.database import OS_USER, Cluster, Database, Server, cluster
+from integration.services.processes import require
 from market_pulse.backup import job, proof
 from market_pulse.backup.settings import BackupSettings, ProofSettings
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, group_vars
 
 STANZA = group_vars("pipeline")["market_pulse_backup_stanza"]
 _ROLE = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
-_INSTANT = "2026-01-05 15:31:00+00"
-
-
-def documented(title: str, instant: str) -> list[str]:
-    """Return the lines of a block of commands of docs/backups.md, with this instant in the place of its example's."""
-    page = (ROOT / "docs" / "backups.md").read_text()
-    (block,) = re.findall(rf"^```sh {title}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert _INSTANT in block
-    return list(block.replace(_INSTANT, instant).splitlines())
 
 
 @dataclass
@@ -106,6 +97,7 @@ class BackedUp:
 @contextlib.contextmanager
 def backed_up_cluster() -> Iterator[BackedUp]:
     """Run a cluster with a repository, configured as the role does, and remove both when the block ends."""
+    require(Path("/usr/bin/pgbackrest"), say="install Debian's pgbackrest package (make test does, by apt)")
     with cluster() as made:
         backed_up = BackedUp(made)
         configuration = made.directory / "pgbackrest.conf"
