@@ -360,11 +360,11 @@ def test_units_start_after_what_receives_from_them() -> None:
 def test_no_unit_takes_away_what_postgresql_shares_with_its_sessions(name: str) -> None:
     is_postgresql = unit_values(name, "User") == ["postgres"]
     assert is_postgresql is (name in AT_NIGHT)
-    assert unit_values(name, "RemoveIPC") == ["false" if is_postgresql else "true"]
-    # A drop-in comes after the unit.
-    assert not any(
-        line.startswith("RemoveIPC") for path in SYSTEMD.rglob("*.conf") for line in path.read_text().splitlines()
-    )
+    sandbox = [SYSTEMD / "market-pulse-.service.d", SYSTEMD / f"market-pulse-{name}.service.d"]
+    # The last one counts.
+    files = sorted((path for folder in sandbox for path in folder.glob("*.conf")), key=lambda path: path.name)
+    lines = [line for path in files for line in path.read_text().splitlines() if line.startswith("RemoveIPC=")]
+    assert lines[-1] == f"RemoveIPC={'false' if is_postgresql else 'true'}"
 
 
 @pytest.mark.parametrize("name", AT_NIGHT)

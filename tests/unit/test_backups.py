@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from market_pulse.backup import proof, scratch
-from market_pulse.backup.content import differences
+from market_pulse.backup.content import Content, differences
 from market_pulse.backup.job import next_kind
 from market_pulse.backup.repository import Backup, Kind
 from market_pulse.cli import render
@@ -18,7 +18,6 @@ from market_pulse.cli.facts import Facts
 from market_pulse.cli.finding import Level
 from market_pulse.cli.report import assess
 from market_pulse.errors import BackupError
-from market_pulse.upkeep.content import Content
 
 NOW = datetime(2026, 1, 6, 5, 0, tzinfo=UTC)
 MADE = Made("20260106-020000D", "diff", NOW - timedelta(hours=3))
@@ -39,7 +38,7 @@ def test_backups_that_are_made_and_proven_are_not_mentioned() -> None:
 @pytest.mark.parametrize(
     ("backups", "level", "key", "sentence"),
     [
-        (replace(WELL, made=()), Level.ATTENTION, "backup", "no backup yet: systemctl start market-pulse-backup"),
+        (replace(WELL, made=()), Level.ATTENTION, "backup", "no backup yet: systemctl restart market-pulse-backup"),
         (
             replace(WELL, made=(replace(MADE, finished_at=NOW - timedelta(days=2, seconds=1)),)),
             Level.ATTENTION,
@@ -50,7 +49,7 @@ def test_backups_that_are_made_and_proven_are_not_mentioned() -> None:
             replace(WELL, proven=None),
             Level.ATTENTION,
             "restore proof",
-            "no restore is proven yet: systemctl start market-pulse-restore-proof",
+            "no restore is proven yet: systemctl restart market-pulse-restore-proof",
         ),
         (
             replace(WELL, proven=replace(PROVEN, finished_at=NOW - timedelta(days=2, seconds=1))),

@@ -16,8 +16,6 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL, Identifier
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from market_pulse.upkeep.content import Content
-
 _SCHEMA = "market"
 # Partitions, and tables that have none.
 _TABLES = """
@@ -41,6 +39,14 @@ FROM (
 _LOCK_MILLISECONDS = 500
 _PATIENCE = timedelta(minutes=10)
 _LONGEST_PAUSE_SECONDS = 10
+
+
+class Content(NamedTuple):
+    """How many rows, and what they hold."""
+
+    row_count: int
+    digest: str
+
 
 Contents = Mapping[str, Content]
 

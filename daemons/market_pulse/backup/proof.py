@@ -76,7 +76,7 @@ def prove(settings: ProofSettings) -> Outcome:
     repository = Repository(settings.backup_stanza)
     backups = repository.backups()
     if not backups:
-        raise BackupError("there is no backup to restore yet: systemctl start market-pulse-backup")
+        raise BackupError("there is no backup to restore yet: systemctl restart market-pulse-backup")
     backup = backups[-1]
     scratch.require_room(settings.state_directory, backup)
     point = f"market_pulse_proof_{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"

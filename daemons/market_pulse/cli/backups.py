@@ -61,7 +61,7 @@ class Backups:
 def findings(backups: Backups, now: datetime) -> Iterator[Finding]:
     """Say what keeps the database from being restored to any instant up to now, or nobody knows."""
     if not backups.made:
-        yield _attention("there is no backup yet: systemctl start market-pulse-backup", "backup")
+        yield _attention("there is no backup yet: systemctl restart market-pulse-backup", "backup")
     elif now - (newest := backups.made[-1].finished_at) > _FRESH:
         yield _attention(f"the newest backup is of {_minute(newest)}: systemctl status market-pulse-backup", "backup")
     yield from _proof_findings(backups, now)
@@ -83,7 +83,7 @@ def _proof_findings(backups: Backups, now: datetime) -> Iterator[Finding]:
         yield Finding(level, f"{what}, {_minute(failed.finished_at)}: {failed.sentence}", "restore")
     if backups.proven is None:
         if backups.made and failed is None:
-            yield _attention("no restore is proven yet: systemctl start market-pulse-restore-proof", "restore proof")
+            yield _attention("no restore is proven yet: systemctl restart market-pulse-restore-proof", "restore proof")
     elif now - backups.proven.finished_at > _FRESH:
         yield _attention(
             f"no restore is proven since {_minute(backups.proven.finished_at)}: "
