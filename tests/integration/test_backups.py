@@ -157,12 +157,24 @@ def test_a_damaged_backup_is_no_proof(backed_up: BackedUp, bars: Database) -> No
     assert list(backed_up.state.iterdir()) == []
 
 
-def test_a_repository_that_takes_no_wal_is_said(backed_up: BackedUp, bars: Database, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def repository_away(backed_up: BackedUp, database: Database, folder: Path) -> Iterator[None]:
+    """Take the repository's disk away until the block ends and PostgreSQL has caught up."""
     away = backed_up.repository.with_name("away")
     backed_up.repository.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(backed_up.repository)
+    database.query("SELECT pg_create_restore_point('of what wakes the archiver')")
+    database.query("SELECT pg_switch_wal()")
+    eventually(lambda: seen(database, folder).archive.waiting == 0, within=90, what="WAL is archived", every=0.2)
+
+
+def test_a_repository_that_takes_no_wal_is_said(backed_up: BackedUp, bars: Database, tmp_path: Path) -> None:
     failures = "SELECT failed_count FROM pg_stat_archiver"
     before = bars.query(failures)
-    try:
+    with repository_away(backed_up, bars, tmp_path):
         bars.query("SELECT pg_create_restore_point('of what is not archived')")
         bars.query("SELECT pg_switch_wal()")
         eventually(lambda: bars.query(failures) > before, within=30, what="the archive fails", every=0.1)
@@ -173,9 +185,20 @@ def test_a_repository_that_takes_no_wal_is_said(backed_up: BackedUp, bars: Datab
         assert f"{archive.waiting} files of WAL have not been archived since" in finding.sentence
         verdict, sentence = backed_up.prove(bars)
         assert (verdict, "mount its disk" in sentence) == ("failed", True), sentence
-    finally:
-        away.rename(backed_up.repository)
-    eventually(lambda: seen(bars, tmp_path).archive.waiting == 0, within=90, what="the WAL is archived", every=0.2)
+
+
+def test_wal_that_nobody_takes_does_not_fill_the_disk(backed_up: BackedUp, bars: Database, tmp_path: Path) -> None:
+    log = backed_up.cluster.directory / "server.log"
+    with repository_away(backed_up, bars, tmp_path):
+        for number in range(8):
+            bars.query("SELECT pg_create_restore_point(%s)", f"number {number}")
+            bars.query("SELECT pg_switch_wal()")
+        eventually(lambda: "because archive queue exceeded" in log.read_text(), within=60, what="WAL is given up")
+        eventually(lambda: seen(bars, tmp_path).archive.waiting <= 4, within=90, what="as much waits as may wait")
+    verdict, sentence = backed_up.prove(bars)
+    assert (verdict, "recovery ended before" in sentence) == ("failed", True), sentence
+    backed_up.back_up(bars)
+    assert backed_up.prove(bars)[0] == "proven"
 
 
 def test_a_proof_does_not_wait_for_wal_for_ever(
@@ -231,5 +254,5 @@ def test_the_whole_is_taken_back_to_before_a_bar_was_deleted(backed_up: BackedUp
     assert bars.query(f"SELECT * FROM market.bar WHERE {_A_BAR}") == row
     assert bars.query("SELECT count(*) FROM market.bar WHERE symbol LIKE 'T_'") == [(0,)]
     backed_up.back_up(bars)
-    assert [label[-1] for (label,) in bars.query("SELECT label FROM market.backup ORDER BY label")] == ["F", "D"]
+    assert [label[-1] for (label,) in bars.query("SELECT label FROM market.backup ORDER BY label")] == ["F", "D", "D"]
     assert backed_up.prove(bars)[0] == "proven"

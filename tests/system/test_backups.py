@@ -21,11 +21,13 @@ where symbol = 'IBM' and interval = '1min' and is_final and bar_time >= '2026-01
 
 def test_a_backup_is_made_and_proven_while_bars_come_in(host: Host) -> None:
     await_progress(host, within=60)
-    shared = host.run("ipcs -m | grep postgres")
+    segments = "ipcs -m | awk '/postgres/ {print $2}'"
+    shared = host.run(segments)
+    assert shared
     for job in _JOBS:
         host.run(f"systemctl start {job}", timeout=300)
         assert host.show(job, "Result", "User") == {"Result": "success", "User": "postgres"}
-    assert host.run("ipcs -m | grep postgres") == shared, "the server keeps what it shares with its sessions"
+    assert host.run(segments) == shared, "the server keeps what it shares with its sessions"
     assert host.run("ls -A /var/lib/market-pulse/restore-proof") == ""
     report = host.status()
     backups = report["facts"]["backups"]  # type: ignore[index]

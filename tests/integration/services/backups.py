@@ -102,7 +102,7 @@ def backed_up_cluster() -> Iterator[BackedUp]:
         backed_up = BackedUp(made)
         configuration = made.directory / "pgbackrest.conf"
         options = _ROLE["_postgresql_backups"] | {
-            "archive-push-queue-max": "1GiB",
+            "archive-push-queue-max": "64MiB",
             # What these tests break stays broken.
             "job-retry": 0,
             "lock-path": made.directory / "lock",
