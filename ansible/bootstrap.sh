@@ -13,6 +13,7 @@ maven
 mmdebstrap
 nftables
 openssh-client
+pgbackrest
 postgresql
 procps
 python3

@@ -7,6 +7,7 @@ MarketPulseError
 ├── CalendarError          an exchange or an instant that its calendar does not know
 ├── OrderError             what an operator asks the control command for cannot be done
 ├── UpkeepError            a part of the daily upkeep failed
+├── BackupError            a backup was not made, or could not be restored (see market_pulse.backup)
 ├── AlertError             a channel did not take an alert (see market_pulse.alerts)
 ├── TopicError             the topic is not the one that was agreed on
 ├── AccessError            what Kafka lets whom do is not what was agreed on (see market_pulse.access)
@@ -41,6 +42,10 @@ class OrderError(MarketPulseError):
 
 class UpkeepError(MarketPulseError):
     """Parts of the upkeep failed; the others are done, and the next run does these."""
+
+
+class BackupError(MarketPulseError):
+    """A backup was not made, or what was made could not be restored as it should."""
 
 
 class AlertError(MarketPulseError):

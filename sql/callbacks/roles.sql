@@ -69,3 +69,5 @@ ALTER ROLE market_pulse_monitor SET statement_timeout = '10s';
 ALTER ROLE market_pulse_monitor SET lock_timeout = '2s';
 ALTER ROLE market_pulse_monitor SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE market_pulse_monitor SET idle_session_timeout = '5min';
+-- Which WAL waits to be archived; pg_monitor may look at much more.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_archive_statusdir() TO market_pulse_monitor;

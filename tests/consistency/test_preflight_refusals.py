@@ -98,6 +98,8 @@ CASES = {
     "short-retention": Case("kafka_topic_retention_days: 3", ("kafka_topic_retention_days is 3", "at least 7")),
     "text-retention": Case("kafka_topic_retention_days: '9'", ("kafka_topic_retention_days is '9'", "whole number")),
     "no-disk": Case("kafka_topic_max_gibibytes: 0", ("kafka_topic_max_gibibytes is 0", "at least 1")),
+    "no-days": Case("market_pulse_backup_keep_days: 0", ("market_pulse_backup_keep_days is 0", "at least 1")),
+    "other-stanza": Case("market_pulse_backup_stanza: main", ("market_pulse_backup_stanza is not settable",)),
     "settle-text": Case("market_pulse_settle_seconds: '5'", ("market_pulse_settle_seconds is '5'", "0 or more")),
     "extended-text": Case("market_pulse_extended_hours: 'maybe'", ("market_pulse_extended_hours is 'maybe'", "true")),
     "keep-a-year": Case("market_pulse_keep_months: 12"),

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from market_pulse.alerts.settings import AlertSettings
 from market_pulse.auditor.settings import AuditorSettings
+from market_pulse.backup.settings import BackupSettings, ProofSettings
 from market_pulse.kafka_login import Principal
 from market_pulse.probes import PROBES
 from market_pulse.probes.consumer import ConsumerProbeSettings
@@ -30,7 +31,9 @@ SYSTEMD = ROOT / "systemd"
 PATHS = group_vars("pipeline")["market_pulse_paths"]
 DAEMONS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer", "auditor"]
 # Run to their end when their timer says so.
-JOBS = ["upkeep", "alerts"]
+JOBS = ["upkeep", "alerts", "backup", "restore-proof"]
+# Which the deployment does not wait for, and which run as PostgreSQL's own user.
+AT_NIGHT = ["backup", "restore-proof"]
 UNITS = [*DAEMONS, *JOBS]
 EVERY_MINUTE = "OnCalendar=*-*-* *:*:00"
 # systemd-analyze's exposure, times ten, that a unit may have at most.
@@ -44,6 +47,8 @@ EXPOSURE = {
     "auditor": 13,
     "upkeep": 13,
     "alerts": 13,
+    "backup": 13,
+    "restore-proof": 13,
 }
 # What the role postgresql lays beside the unit that Debian's package brings.
 POSTGRESQL_DROPINS = ["market-pulse-.service.d/10-hardening.conf", "postgresql@.service.d/20-market-pulse.conf"]
@@ -57,6 +62,8 @@ SETTINGS: dict[str, list[type[Settings]]] = {
     "auditor": [AuditorSettings],
     "upkeep": [UpkeepSettings],
     "alerts": [AlertSettings],
+    "backup": [BackupSettings],
+    "restore-proof": [ProofSettings],
 }
 # The roles whose variables end in a unit's environment file.
 ROLES = {
@@ -69,6 +76,8 @@ ROLES = {
     "auditor": ["auditor", "simulator"],
     "upkeep": ["upkeep", "simulator"],
     "alerts": ["alerts"],
+    "backup": ["backup"],
+    "restore-proof": ["backup"],
 }
 
 
@@ -150,8 +159,8 @@ def test_a_unit_reads_its_own_environment_file_and_directories(name: str) -> Non
     files = [f"{name}.env", *(["producer-reload.env"] if name == "producer" else [])]
     assert unit_values(name, "EnvironmentFile") == [f"{PATHS['config']}/{file}" for file in files]
     state, runtime = unit_values(name, "StateDirectory"), unit_values(name, "RuntimeDirectory")
-    # The auditor and the upkeep keep in the database what they have to say.
-    assert state == [f"{Path(PATHS['state']).name}/{name}"] or (name == "auditor" and not state)
+    # The auditor and the backup keep elsewhere what they have to say.
+    assert state == [f"{Path(PATHS['state']).name}/{name}"] or (name in ("auditor", "backup") and not state)
     assert runtime == [f"market-pulse-{name}"] or (name in ("auditor", *JOBS) and not runtime)
 
 
@@ -269,7 +278,8 @@ def test_every_unit_is_bounded(name: str) -> None:
         (value,) = unit_values(name, limit)
         assert int(value) > 0
     tasks = [path.read_text() for path in (ANSIBLE / "roles" / ROLES[name][0] / "tasks").glob("*.yml")]
-    (call,) = [text for text in tasks if f"unit_name: {name}\n" in text and "unit_environment:" in text]
+    named = f"      {name}: " if name in AT_NIGHT else f"unit_name: {name}\n"
+    (call,) = [text for text in tasks if named in text and ("unit_environment:" in text or name in AT_NIGHT)]
     # Where a variable decides how much memory it takes, the limit follows from that.
     assert bool(unit_values(name, "MemoryMax")) != ("unit_memory_max:" in call)
 
@@ -306,7 +316,9 @@ def test_a_job_ends_and_comes_again_though_the_host_was_off(name: str) -> None:
     assert unit_values(name, "TimeoutStartSec")
     timer = (SYSTEMD / f"market-pulse-{name}.timer").read_text().splitlines()
     assert {"Persistent=true", "PartOf=market-pulse.target", "WantedBy=market-pulse.target"} <= set(timer)
-    assert EVERY_MINUTE in timer or {line.split("=")[0] for line in timer} >= {"OnBootSec", "OnCalendar"}
+    # A backup is as good an hour after a boot as at once, and the bars need the disk then.
+    keys = {"OnCalendar"} if name in AT_NIGHT else {"OnBootSec", "OnCalendar"}
+    assert EVERY_MINUTE in timer or {line.split("=")[0] for line in timer} >= keys
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -342,6 +354,44 @@ def test_units_start_after_what_receives_from_them() -> None:
     for name in ("consumer", "auditor", *JOBS):
         assert "postgresql.service" in unit_values(name, "After")
     assert "market-pulse-spark-master.service" in unit_values("spark-worker", "After")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_no_unit_takes_away_what_postgresql_shares_with_its_sessions(name: str) -> None:
+    is_postgresql = unit_values(name, "User") == ["postgres"]
+    assert is_postgresql is (name in AT_NIGHT)
+    sandbox = [SYSTEMD / "market-pulse-.service.d", SYSTEMD / f"market-pulse-{name}.service.d"]
+    # The last one counts.
+    files = sorted((path for folder in sandbox for path in folder.glob("*.conf")), key=lambda path: path.name)
+    lines = [line for path in files for line in path.read_text().splitlines() if line.startswith("RemoveIPC=")]
+    assert lines[-1] == f"RemoveIPC={'false' if is_postgresql else 'true'}"
+
+
+@pytest.mark.parametrize("name", AT_NIGHT)
+def test_backups_are_where_the_units_have_them(name: str) -> None:
+    repository = PATHS["backups"]
+    unit = (SYSTEMD / f"market-pulse-{name}.service").read_text().splitlines()
+    assert f"RequiresMountsFor={repository}" in unit
+    assert (repository in unit_values(name, "ReadWritePaths")) is (name == "backup")
+    dropin = (SYSTEMD / POSTGRESQL_DROPINS[1]).read_text().splitlines()
+    assert f"ReadWritePaths=-{repository}" in dropin
+    role = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
+    assert role["_postgresql_backups"]["lock-path"] in unit_values("backup", "ReadWritePaths")
+
+
+def test_what_the_page_says_of_backups_is_so() -> None:
+    page = (ROOT / "docs/backups.md").read_text()
+    facts = group_vars("pipeline")
+    for name, value in facts.items():
+        if name.startswith("market_pulse_backup_") and isinstance(value, int):
+            assert f"| `{name}` | {value} |" in page
+    stanzas = set(re.findall(r"--stanza=(\S+)", page))
+    assert stanzas == {facts["market_pulse_backup_stanza"]}
+    assert f"`{PATHS['backups']}`" in page
+    assert f"`{PATHS['state']}/restore-proof`" in page
+    for name, hour in (("backup", "02:00"), ("restore-proof", "03:30")):
+        assert f"OnCalendar=*-*-* {hour}:00 UTC" in (SYSTEMD / f"market-pulse-{name}.timer").read_text().splitlines()
+        assert re.search(rf"`market-pulse-{name}`[^.]*{hour} UTC", page, re.DOTALL)
 
 
 def test_the_journal_names_the_unit_not_the_interpreter() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from market_pulse.cli import metrics
+from market_pulse.cli.backups import Archive, Backups, Failed, Made, Proven
 from market_pulse.cli.facts import AuditFinding, Completeness, Facts, Ledger, Partition, Run, Series, Unit
 from market_pulse.cli.host import Certificate, FileSystem, Host
 from market_pulse.cli.report import assess
@@ -54,6 +55,16 @@ FACTS = Facts(
         clock_step_seconds=0.5,
         certificates=(Certificate("/etc/market-pulse/ca.crt", NOW + timedelta(days=400)),),
     ),
+    backups=Backups(
+        (
+            Made("1F", "full", NOW - timedelta(days=2)),
+            Made("2D", "diff", NOW - timedelta(days=1)),
+            Made("3D", "diff", NOW),
+        ),
+        Proven(NOW - timedelta(hours=3), NOW - timedelta(hours=4), 88),
+        Failed(NOW - timedelta(hours=1), "different", "market.bar_2026_01 has other values"),
+        Archive(2, NOW - timedelta(minutes=1), NOW - timedelta(minutes=2)),
+    ),
     unreachable={"Kafka": "no brokers"},
 )
 # Words for people, and what another figure says.
@@ -66,6 +77,8 @@ NOT_SHOWN = {
     "bars_are_estimated",
     "consumer.state",
     "consumer.batch_id",
+    "backups.made.label",
+    "backups.failed.sentence",
 }
 
 
@@ -83,7 +96,7 @@ def test_every_figure_is_printed() -> None:
     assert printed(FACTS) == {
         "level": 2,
         "findings attention": 8,
-        "findings down": 3,
+        "findings down": 4,
         "asked_timestamp_seconds": at,
         "market_timestamp_seconds": at + 60,
         "interval_seconds": 60,
@@ -144,6 +157,15 @@ def test_every_figure_is_printed() -> None:
         "partition_held 0": 0,
         "partition_held 1": 1,
         "lag_seconds IBM": 60,
+        "backup_timestamp_seconds full": at - 2 * 86400,
+        "backup_timestamp_seconds diff": at,
+        "restore_proven_timestamp_seconds": at - 3 * 3600,
+        "restore_proven_backup_timestamp_seconds": at - 4 * 3600,
+        "restore_proven_bars": 88,
+        "restore_failed_timestamp_seconds different": at - 3600,
+        "wal_waiting_files": 2,
+        "wal_waiting_timestamp_seconds": at - 60,
+        "wal_archived_timestamp_seconds": at - 120,
     }
 
 

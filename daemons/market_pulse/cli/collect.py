@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names its classes in lower case
 
 from market_pulse import progress
-from market_pulse.cli import host_facts
+from market_pulse.cli import backup_facts, host_facts
 from market_pulse.cli.database import connect
 from market_pulse.cli.facts import AuditFinding, Completeness, Facts, Ledger, Partition, Run, Series, Unit
 from market_pulse.cli.settings import CONSUMER_RUNTIME, CREDENTIALS, PRODUCER_RUNTIME, CliSettings
@@ -160,6 +160,7 @@ def _stored(settings: CliSettings, credentials: Path, market_time: datetime) -> 
                 "completeness": tuple(Completeness(*row) for row in _rows(cursor, _COMPLETENESS)),
                 "audit": tuple(AuditFinding(*row) for row in _rows(cursor, _AUDIT)),
                 "losses": tuple(reason for (reason,) in _rows(cursor, _LOSSES)),
+                "backups": backup_facts.look(cursor),
                 "runs": {job: Run(*rest) for job, *rest in _rows(cursor, _RUNS)},
                 "positions": {row[:2]: row[2:] for row in _rows(cursor, _POSITIONS, settings.topic)},
             }

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
+from market_pulse.cli.backups import Backups
 from market_pulse.cli.host import Host
 from market_pulse.contract import Interval
 from market_pulse.health import ConsumerProgress
@@ -144,6 +145,7 @@ class Facts:
     producer: Mapping[str, object] | None = None
     consumer: ConsumerProgress | None = None
     host: Host | None = None
+    backups: Backups | None = None
     unreachable: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -15,6 +15,7 @@ from market_pulse.cli.host import Certificate, FileSystem, Host
 _WRITTEN = (
     "var/lib/market-pulse",
     "var/lib/market-pulse/*",
+    "var/lib/pgbackrest",
     "var/lib/postgresql",
     "var/lib/postgresql/*/*",
     "var/log",

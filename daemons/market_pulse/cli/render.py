@@ -7,6 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from market_pulse.cli import backups
 from market_pulse.cli.facts import Completeness, Facts
 from market_pulse.cli.finding import Level
 from market_pulse.cli.host import Host
@@ -90,6 +91,8 @@ def _figures(facts: Facts) -> list[str]:
         lines.append(f"newest batch: {facts.consumer.batch_rows} records in {facts.consumer.batch_ms} ms")
     for job, run in sorted(facts.runs.items()):
         lines.append(f"{job}, {run.finished_at:%Y-%m-%d %H:%M:%S} UTC: {run.sentence}")
+    if facts.backups is not None:
+        lines.append(backups.line(facts.backups, facts.at))
     if facts.producer is not None:
         lines.append(_budget(facts.producer))
     if facts.host is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from market_pulse.cli import host
+from market_pulse.cli import backups, host
 from market_pulse.cli.facts import Facts, Unit
 from market_pulse.cli.finding import Finding, Level
 
@@ -44,6 +44,8 @@ def _findings(facts: Facts) -> Iterator[Finding]:
     if facts.host is not None:
         yield from host.findings(facts.host, facts.at)
     yield from _stored_findings(facts)
+    if facts.backups is not None:
+        yield from backups.findings(facts.backups, facts.at)
     yield from _offset_findings(facts)
     if facts.bars is not None:
         yield from _audit_findings(facts)

@@ -21,7 +21,7 @@ from integration.services.processes import free_port, require, running, wait_unt
 from support.repository import ROOT, group_vars
 
 # Only the services' own user may own a cluster; root is refused by PostgreSQL.
-_OS_USER = "postgres" if os.geteuid() == 0 else None
+OS_USER = "postgres" if os.geteuid() == 0 else None
 _TEMPLATE = "market_pulse_template"
 _ROLES = ROOT / "sql" / "callbacks" / "roles.sql"
 # Password of every login role of a test server, which listens on loopback for the length of a test run.
@@ -139,41 +139,73 @@ class Server:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@contextlib.contextmanager
-def postgresql_server() -> Iterator[Server]:
-    """Run a cluster in a temporary directory until the block ends."""
-    binaries = _binaries()
-    directory = Path(tempfile.mkdtemp(prefix="mp-postgresql-"))
-    try:
-        if _OS_USER is not None:
-            shutil.chown(directory, _OS_USER, _OS_USER)
-        data, port = directory / "data", free_port()
-        log, authority = directory / "server.log", directory / "ca.crt"
-        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        become = ["setpriv", "--reuid", _OS_USER, "--regid", _OS_USER, "--init-groups"] if _OS_USER else []
-        auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
-        subprocess.run([*become, *initdb, *auth], check=True, stdout=subprocess.DEVNULL, cwd=directory)
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster in a temporary directory, which a server runs on or not."""
+
+    directory: Path
+    binaries: Path
+    port: int
+
+    @property
+    def data(self) -> Path:
+        """Return where its files are."""
+        return self.directory / "data"
+
+    @contextlib.contextmanager
+    def served(self, **more: object) -> Iterator[Server]:
+        """Run a server on it until the block ends, with more settings than the usual ones."""
+        log, authority = self.directory / "server.log", self.directory / "ca.crt"
         options = {
             "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": directory,
+            "port": self.port,
+            "unix_socket_directories": self.directory,
             "fsync": "off",
             "ssl": "on",
-            "ssl_cert_file": directory / "server.crt",
-            "ssl_key_file": directory / "server.key",
+            "ssl_cert_file": self.directory / "server.crt",
+            "ssl_key_file": self.directory / "server.key",
             "max_connections": 50,
-        }
-        _certify(directory, authority)
+        } | more
+        _certify(self.directory, authority)
         settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         # SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is awaited.
         with running(
-            [binaries / "postgres", "-D", data, *settings], log=log, user=_OS_USER, stop_signal=SIGINT
+            [self.binaries / "postgres", "-D", self.data, *settings], log=log, user=OS_USER, stop_signal=SIGINT
         ) as process:
-            server = Server(directory, port, log, authority)
+            server = Server(self.directory, self.port, log, authority)
             wait_until(lambda: _answers(server) or process.poll() is not None, what="start", seconds=30, log=log)
             yield server
+
+    def run(self, *command: str | Path) -> str:
+        """Run a command as the user who owns the cluster, and return what it printed."""
+        become = ["setpriv", "--reuid", OS_USER, "--regid", OS_USER, "--init-groups"] if OS_USER else []
+        done = subprocess.run(
+            [*become, *command], capture_output=True, text=True, check=False, cwd=self.directory, timeout=120
+        )
+        assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Make a cluster, and remove it when the block ends."""
+    made = Cluster(Path(tempfile.mkdtemp(prefix="mp-postgresql-")), _binaries(), free_port())
+    try:
+        if OS_USER is not None:
+            shutil.chown(made.directory, OS_USER, OS_USER)
+        encoding = ["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+        made.run(made.binaries / "initdb", "-D", made.data, *encoding, *auth)
+        yield made
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(made.directory)
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[Server]:
+    """Run a cluster in a temporary directory until the block ends."""
+    with cluster() as made, made.served() as server:
+        yield server
 
 
 def _certify(directory: Path, authority: Path) -> None:
@@ -184,8 +216,8 @@ def _certify(directory: Path, authority: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(directory / "server.crt")
     certificate.private_key_pem.write_to_path(directory / "server.key")
     (directory / "server.key").chmod(0o600)
-    if _OS_USER is not None:
-        shutil.chown(directory / "server.key", _OS_USER, _OS_USER)
+    if OS_USER is not None:
+        shutil.chown(directory / "server.key", OS_USER, OS_USER)
 
 
 def _answers(server: Server) -> bool:

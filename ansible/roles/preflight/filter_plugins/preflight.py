@@ -166,14 +166,26 @@ def name_problems(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
 
 def fixed_problems(variables: Variables, project: Variables) -> Iterator[str]:
     """Yield variables that more than Ansible knows by heart, where their values differ from the project's."""
-    for name in ("market_pulse_accounts", "market_pulse_paths", "market_pulse_tiers", "market_pulse_spark_security"):
+    for name in (
+        "market_pulse_accounts",
+        "market_pulse_backup_stanza",
+        "market_pulse_paths",
+        "market_pulse_tiers",
+        "market_pulse_spark_security",
+    ):
         if variables[name] != project[name]:
             yield f"{name} is not settable: SQL, units and playbook say the same; take it out of the inventory"
 
 
-def topic_problems(variables: Variables) -> Iterator[str]:
-    """Yield sizes of the topic that would lose bars; what the inventory does not say is the role's."""
-    for name, least in (("kafka_topic_retention_days", 7), ("kafka_topic_max_gibibytes", 1)):
+def size_problems(variables: Variables) -> Iterator[str]:
+    """Yield sizes of topic and backups that would lose bars; what the inventory does not say is the role's."""
+    for name, least in (
+        ("kafka_topic_retention_days", 7),
+        ("kafka_topic_max_gibibytes", 1),
+        ("market_pulse_backup_keep_days", 1),
+        ("market_pulse_backup_full_days", 1),
+        ("market_pulse_backup_wal_gibibytes", 1),
+    ):
         value = variables[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             yield f"{name} is {value!r}: it must be a whole number of at least {least}"
@@ -251,7 +263,7 @@ def problems(variables: Variables, surroundings: Variables) -> list[str]:
             variables["market_pulse_ports"], project["market_pulse_ports"], tiers, project["market_pulse_tiers"]
         ),
         *network_problems(variables),
-        *topic_problems(variables),
+        *size_problems(variables),
         *keeping_problems(variables),
         *exchange_problems(variables["market_pulse_exchange"], project["market_pulse_exchange"]),
         *upkeep_problems(variables["upkeep_months_ahead"]),

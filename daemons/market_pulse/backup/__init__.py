@@ -1,0 +1,1 @@
+"""Backups of the database by pgBackRest, and the proof, in a scratch cluster, that they can be restored."""
