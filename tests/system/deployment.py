@@ -65,15 +65,22 @@ class Deployment:
         return self.molecule("converge", "--extra-vars", json.dumps(variables))
 
     def rotate(self, **variables: object) -> str:
-        """Run the playbook that changes secrets and certificates, and return what it printed.
+        """Run the playbook that changes secrets and certificates, and return what it printed."""
+        return self._play("rotate.yml", "-e", json.dumps(variables))
 
-        Not through molecule, which hands its side effects no variables; but with its inventory, by itself in a folder
-        of the same name.
+    def power_on(self) -> None:
+        """Start the host where it is off."""
+        self._play("lab_up.yml")
+
+    def _play(self, playbook: str, *arguments: str) -> str:
+        """Run a playbook of ours beside molecule, which hands its side effects no variables and creates but once.
+
+        With its inventory, by itself in a folder of the same name.
         """
         inventory = self._log.parent / "inventory" / "hosts.yml"
         inventory.parent.mkdir(exist_ok=True)
         shutil.copy(ANSIBLE / "molecule" / "hosts.yml", inventory)
-        return self._run(["ansible-playbook", "-i", str(inventory), "rotate.yml", "-e", json.dumps(variables)])
+        return self._run(["ansible-playbook", "-i", str(inventory), playbook, *arguments])
 
     def assert_idempotent(self) -> None:
         """Run the playbook again and require that it changes nothing on any host."""

@@ -38,9 +38,9 @@ class SmallDisk:
             self.host.run(f"rm {self.path}/fill")
 
     @contextlib.contextmanager
-    def read_only(self) -> Iterator[None]:
-        """Let nobody write, as the kernel does when a disk has failed."""
-        self.host.run(f"mount -o remount,ro {self.path}")
+    def read_only(self, unit: str) -> Iterator[None]:
+        """Let nobody write; a unit that writes there is started anew, for Linux waits for the files it has open."""
+        self.host.run(f"systemctl stop {unit} && mount -o remount,ro {self.path} && systemctl --no-block start {unit}")
         try:
             yield
         finally:

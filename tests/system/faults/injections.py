@@ -121,7 +121,7 @@ def cut_the_power(deployment: Deployment) -> None:
     _signal(signal.SIGKILL, [_leader()])
     boot_loop = int((_LAB / "pid").read_text())
     eventually(lambda: not _children(boot_loop), within=30, what="the host is off")
-    deployment.molecule("create")
+    deployment.power_on()
 
 
 def reboot(host: Host) -> None:

@@ -68,7 +68,7 @@ def test_a_producer_that_cannot_write_ends_and_comes_back_when_it_can(host: Host
     with (
         disk as room,
         trial("D6", "producer's disk read-only", within=30, restarts={PRODUCER: AT_LEAST_ONCE}),
-        room.read_only(),
+        room.read_only(PRODUCER),
     ):
         _await_journal(host, PRODUCER, "read-only\\|readonly", within=60)
         eventually(_is_restarted(host, PRODUCER), within=60, what="the producer ends")
