@@ -30,7 +30,7 @@ Type=notify
 """
 NO_PRODUCER = "ExecMainStartTimestamp=\nExecMainStartTimestampMonotonic=0"
 # What a database that nobody has written to yet lets the status say.
-AT_REST = 3
+AT_REST = 4
 
 
 @dataclass

@@ -77,7 +77,7 @@ def test_one_secret_is_changed_wherever_it_stands_and_no_other(rehearsal: Rehear
         (rehearsal.credentials / credential).write_text(value)
     printed = rehearsal.play("rotate.yml", returns=2, secrets="postgresql_writer_password")
     plays = json.JSONDecoder().raw_decode(printed, printed.index("{"))[0]["plays"]
-    assert plays[-1]["tasks"][-1]["task"]["name"] == "schema : Set the accounts' passwords"
+    assert plays[-1]["tasks"][-1]["task"]["name"] == "kafka : Say why somebody may not do what was agreed on"
     after = rehearsal.values()
     assert {key for key in before if before[key] != after[key]} == {name}
     assert len(after[name]) == 32
