@@ -6,12 +6,15 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -k -n true 2>/dev/null || echo --ask-become-pass)
 # System tests are not: they share a lab host and have deadlines.
 SIDE_BY_SIDE = --numprocesses=auto --dist=loadfile
+# What lint needs of it, and what the smoke test needs more.
+VAGRANT = rubocop vagrant vagrant-libvirt
+EMULATION = dnsmasq-base iptables libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils slirp4netns
 LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
-.PHONY: help up down test test-all scorecard check lint lock artifacts bootstrap
+.PHONY: help up down test test-all scorecard vagrant-smoke check lint lock artifacts bootstrap
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 up: artifacts ## the whole pipeline on a lab host of this machine, up to the first bars
 	$(LAB) ansible/lab_up.yml ansible/secrets.yml ansible/site.yml ansible/lab_show.yml
@@ -32,13 +35,20 @@ test-all: artifacts check ## those, and the ones that take many minutes each
 scorecard: artifacts ## the faults tried anew, and the table of them in the README
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
+vagrant-smoke: artifacts ## the Vagrant machine under emulation, with a database and a broker on it; TAGS=all for the whole
+	@ansible/bootstrap.sh $(VAGRANT) $(EMULATION)
+	vagrant/smoke/run.sh $(TAGS)
+vagrant-smoke: TAGS = postgresql,kafka
+
 check: bootstrap ## the quick tests
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/consistency
 
 lint: bootstrap ## every linter
+	@ansible/bootstrap.sh $(VAGRANT)
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy --config-file setup.cfg
 	$(BIN)/sqlfluff lint -q sql && git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
 	cd ansible && $(BIN)/ansible-lint -q
+	cd vagrant && rubocop --format=quiet Vagrantfile */Vagrantfile && vagrant validate
 
 lock: bootstrap ## write the lock files anew from setup.cfg, versions.yml and the poms
 	$(BIN)/uv pip compile -q $(LOCK) setup.cfg -o ansible/artifacts/requirements.lock

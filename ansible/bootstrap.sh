@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes this machine a control node: Debian packages, and a .venv with exactly what requirements-dev.lock names.
+# Makes this machine a control node: Debian packages, and a .venv with exactly what requirements-dev.lock names. Its
+# arguments are more Debian packages, of which not everybody has need.
 # Run again, it compares one stamp and the list of packages, and says nothing.
 set -eu
 
@@ -40,7 +41,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 install_packages() {
     command -v apt-get >/dev/null || die "this machine has no apt-get; a control node is a Debian or Ubuntu"
     missing=
-    for package in $PACKAGES; do
+    for package in $PACKAGES "$@"; do
         dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
@@ -102,5 +103,5 @@ install_pyspark() {
     "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-index "$wheel"
 }
 
-install_packages
+install_packages "$@"
 install_venv
