@@ -6,12 +6,13 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -k -n true 2>/dev/null || echo --ask-become-pass)
 # System tests are not: they share a lab host and have deadlines.
 SIDE_BY_SIDE = --numprocesses=auto --dist=loadfile
-# What lint needs of it, and what the smoke test needs more.
+# What lint needs of it, what a box needs more, and what the smoke test.
 VAGRANT = rubocop vagrant vagrant-libvirt
-EMULATION = dnsmasq-base iptables libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils slirp4netns
+BOX = fdisk grub-common grub-pc-bin qemu-utils
+EMULATION = dnsmasq-base iptables libvirt-clients libvirt-daemon-system qemu-system-x86 slirp4netns
 LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
-.PHONY: help up down test test-all scorecard vagrant-smoke check lint lock artifacts bootstrap
+.PHONY: help up down test test-all scorecard vagrant-box vagrant-smoke check lint lock artifacts bootstrap
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -35,8 +36,12 @@ test-all: artifacts check ## those, and the ones that take many minutes each
 scorecard: artifacts ## the faults tried anew, and the table of them in the README
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
+vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local
+	@ansible/bootstrap.sh $(VAGRANT) $(BOX)
+	vagrant box add --force --name market-pulse/local "$$(vagrant/local-box/build.sh)"
+
 vagrant-smoke: artifacts ## the Vagrant machine under emulation, with a database and a broker on it; TAGS=all for the whole
-	@ansible/bootstrap.sh $(VAGRANT) $(EMULATION)
+	@ansible/bootstrap.sh $(VAGRANT) $(BOX) $(EMULATION)
 	vagrant/smoke/run.sh $(TAGS)
 vagrant-smoke: TAGS = postgresql,kafka
 
@@ -48,7 +53,7 @@ lint: bootstrap ## every linter
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy --config-file setup.cfg
 	$(BIN)/sqlfluff lint -q sql && git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
 	cd ansible && $(BIN)/ansible-lint -q
-	cd vagrant && rubocop --format=quiet Vagrantfile */Vagrantfile && vagrant validate
+	cd vagrant && rubocop --format=quiet Vagrantfile smoke/Vagrantfile && vagrant validate
 
 lock: bootstrap ## write the lock files anew from setup.cfg, versions.yml and the poms
 	$(BIN)/uv pip compile -q $(LOCK) setup.cfg -o ansible/artifacts/requirements.lock

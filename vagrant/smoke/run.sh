@@ -11,11 +11,7 @@ export MARKET_PULSE_CACHE="${MARKET_PULSE_CACHE:-$HOME/.cache/market-pulse}"
 
 [ "$(id -u)" = 0 ] || exec sudo --preserve-env=MARKET_PULSE_CACHE,MARKET_PULSE_DEBIAN "$0" "$@"
 
-codename=$("$root/.venv/bin/python" -c 'import sys, yaml; print(yaml.safe_load(sys.stdin)["debian_releases"][sys.argv[1]]["codename"])' \
-    "${MARKET_PULSE_DEBIAN:-13}" <"$root/ansible/group_vars/all/versions.yml")
-box=$MARKET_PULSE_CACHE/vagrant/$codename.box
-[ "$box" -nt "$here/../local-box/build.sh" ] || "$here/../local-box/build.sh" "$codename" "$box"
-
+box=$("$here/../local-box/build.sh")
 inside='' network=''
 clean_up() {
     # The first process of the namespaces takes all others with it.
