@@ -35,6 +35,8 @@ printf '%s\n' '[Match]' Name=eth0 '[Network]' DHCP=ipv4 >"$tree/etc/systemd/netw
 # Nothing here goes online at a moment of its choice: whoever deploys would wait for its lock.
 systemctl --root="$tree" --quiet mask apt-daily.timer apt-daily-upgrade.timer
 systemctl --root="$tree" --quiet enable systemd-networkd
+# Ansible takes lists of packages from today for new enough, even where there are none.
+touch --date=@0 "$tree/var/lib/apt/lists"
 # Every machine makes host keys of its own.
 rm -f "$tree"/etc/ssh/ssh_host_*
 install -d "$tree/etc/systemd/system/ssh.service.d"
