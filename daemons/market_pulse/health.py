@@ -106,6 +106,11 @@ class MasterPage(msgspec.Struct, frozen=True, kw_only=True):
     workers: list["MasterPageWorker"]
     activeapps: list[dict[str, Any]]
 
+    @property
+    def leads(self) -> bool:
+        """Return whether it takes workers and drivers, and is not a standby or still coming back."""
+        return self.status == _LEADING
+
 
 class MasterPageWorker(msgspec.Struct, frozen=True, kw_only=True):
     """One worker as the Spark master sees it."""
@@ -221,7 +226,7 @@ def spark_master(page: MasterPage) -> Verdict:
     """Judge the Spark master: alive, or standing by for one that is."""
     workers = sum(worker.state == "ALIVE" for worker in page.workers)
     sentence = f"{page.status.lower()}: {_count(workers, 'worker')}, {_count(len(page.activeapps), 'application')}"
-    return Verdict(page.status in (_LEADING, "STANDBY"), sentence)
+    return Verdict(page.leads or page.status == "STANDBY", sentence)
 
 
 def spark_worker(page: WorkerPage, master: MasterPage | Silence) -> Verdict:
@@ -231,7 +236,7 @@ def spark_worker(page: WorkerPage, master: MasterPage | Silence) -> Verdict:
         return _ill("not registered with a master yet")
     if master is Silence.NO_ANSWER:
         return _well(f"degraded: no answer from the master's page; {work}")
-    if isinstance(master, MasterPage) and master.status != _LEADING:
+    if isinstance(master, MasterPage) and not master.leads:
         return _well(f"degraded: the master is {master.status.lower()}; {work}")
     if isinstance(master, MasterPage) and not any(
         worker.id == page.id and worker.state == "ALIVE" for worker in master.workers

@@ -37,7 +37,7 @@ def _await_master(port: int) -> None:
             with attempt:
                 page = master_page(port)
                 state = page if isinstance(page, str) else page.status
-                if state != "ALIVE":
+                if isinstance(page, str) or not page.leads:
                     raise TryAgain
     except RetryError:
         raise ClusterError(

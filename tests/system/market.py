@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 from market_pulse.clock import MarketClock
 from market_pulse.sessions import Session, Sessions
+from support.repository import group_vars
 from system.deployment import INVENTORY
 from system.host import Host
 
 _CLOCK = {name: INVENTORY["all"]["vars"][f"market_pulse_clock_{name}"] for name in ("speed", "market_start")}
 _START = datetime.fromisoformat(_CLOCK["market_start"])
-_SESSIONS = Sessions.load("XNYS", _START.date())
+_SESSIONS = Sessions.load(group_vars("pipeline")["market_pulse_exchange"], _START.date())
 _BEGAN = "/etc/market-pulse/simulated-market-began"
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 

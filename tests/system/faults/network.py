@@ -4,10 +4,12 @@ import contextlib
 import shlex
 from collections.abc import Iterator
 
+from support.repository import group_vars
 from support.waiting import eventually
 from system.host import Host
 
-BROKER_PORT, DATABASE_PORT = 9092, 5432
+_PORTS = group_vars("pipeline")["market_pulse_ports"]
+BROKER_PORT, DATABASE_PORT = _PORTS["kafka"], _PORTS["postgresql"]
 # Who runs the sink: the executors are the worker's children.
 SINK_USER = "market-pulse-spark"
 PRODUCER_USER = "market-pulse-producer"
