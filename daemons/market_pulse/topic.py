@@ -9,7 +9,7 @@ their order.
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -26,12 +26,16 @@ _TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Topic:
-    """The topic as the broker has it: per partition the first offset it still holds and the one it gives out next."""
+    """The topic as the broker has it: per partition the first offset it still holds and the one it gives out next.
+
+    `leader_epochs` holds in which epoch each is led: a leader of another one may have lost records of the one before.
+    """
 
     name: str
     id: UUID
     beginning: Mapping[int, int]
     end: Mapping[int, int]
+    leader_epochs: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def connect(login: Login | BrokerLogin, seconds: int = _TIMEOUT_SECONDS) -> KafkaAdminClient:
@@ -81,6 +85,7 @@ def look_up(login: Login | BrokerLogin, name: str) -> Topic:
             UUID(str(described["topic_id"])),
             {item.partition: first[item].offset for item in partitions},
             {item.partition: last[item].offset for item in partitions},
+            {item.partition: last[item].leader_epoch for item in partitions},
         )
 
 

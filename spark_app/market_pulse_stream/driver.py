@@ -3,6 +3,7 @@
 SIGTERM ends the JVM, and with it this process: what a task had not committed is rolled back, and read again next time.
 """
 
+import contextlib
 import logging
 import sys
 
@@ -20,6 +21,7 @@ from market_pulse_stream.report import Report
 from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.start import OnlyConsumer, resume
 from market_pulse_stream.stream import BatchSink, start_query
+from market_pulse_stream.truncation import LogWatch
 
 _LOOP_SECONDS = 1
 
@@ -46,18 +48,19 @@ def _run(settings: ConsumerSettings) -> None:
         user=settings.database_user,
         authority=str(settings.database_authority),
     )
-    only = OnlyConsumer(database, settings.topic)
-    try:
+    with contextlib.ExitStack() as stack:
+        only = OnlyConsumer(database, settings.topic)
+        stack.callback(only.release)
         spark = session(settings.spark_master_ui_port)
         topic = look_up(settings.kafka, settings.topic)
-        plan = resume(database, topic)
+        watch = LogWatch(settings.kafka, topic)
+        stack.callback(watch.close)
+        plan = resume(database, watch)
         for note in plan.notes:
             _log.warning("%s", note)
         report = Report(settings.runtime_directory / progress.NAME)
-        query = start_query(spark, settings, BatchSink(database, topic, plan, report, settings.checkpoint))
+        query = start_query(spark, settings, BatchSink(database, watch, plan, report, settings.checkpoint))
         log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
         while not query.awaitTermination(_LOOP_SECONDS):
             only.check()
             report.write_if_alive()
-    finally:
-        only.release()

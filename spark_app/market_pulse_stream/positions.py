@@ -39,10 +39,15 @@ def ends_of_batch(log: str, topic: str) -> dict[int, int]:
     return {int(partition): end for partition, end in json.loads(log.splitlines()[2])[topic].items()}
 
 
-def losses(topic: Topic, known: Mapping[int, int]) -> dict[int, str]:
+def losses(topic: Topic, known: Mapping[int, int], truncated: Mapping[int, int]) -> dict[int, str]:
     """Return, for each stored position of this topic that does not fit to its log, which records are lost.
 
-    Such a finding has to be kept: the log may grow past the position, and then nothing would show the loss any more.
+    Args:
+        topic: the topic now.
+        known: its stored positions.
+        truncated: from which offset on a partition's log lost its records, where it lost some below the position.
+
+    Such a finding has to be kept: it is gone when a leader of another epoch has stored what was read since.
     """
     found = {}
     for partition in sorted(known.keys() & topic.beginning.keys()):
@@ -53,12 +58,17 @@ def losses(topic: Topic, known: Mapping[int, int]) -> dict[int, str]:
                 f"{where}: offsets {stored} to {beginning - 1} were deleted by retention before they were stored; "
                 "fetch those bars again from the vendor"
             )
-        if stored > end:
-            found[partition] = (
-                f"{where}: offsets {end} to {stored - 1} are stored, but the broker's log ended at {end}: it lost its "
-                "tail or was restored; get it back if the broker can"
-            )
+        if (lost := min(end, truncated.get(partition, end))) < stored:
+            found[partition] = cut(topic.name, partition, range(lost, stored))
     return found
+
+
+def cut(topic: str, partition: int, lost: range) -> str:
+    """Say that a partition's log lost these offsets, which are stored."""
+    return (
+        f"topic {topic} partition {partition}: offsets {lost.start} to {lost.stop - 1} are stored, but the broker's "
+        f"log ended at {lost.start}: it lost its tail or was restored; get it back if the broker can"
+    )
 
 
 def plan(topic: Topic, stored: Mapping[UUID, Mapping[int, int]], held: Mapping[int, str]) -> Plan:

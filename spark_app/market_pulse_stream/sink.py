@@ -21,13 +21,14 @@ from market_pulse_stream.statements import MARKET, Statements, statements
 
 @dataclass(frozen=True)
 class Task:
-    """Which records these are: the ledger's key."""
+    """Which records these are: the ledger's key, and the epoch that the partition was led in, if it is known."""
 
     run_id: UUID
     batch_id: int
     topic_id: UUID
     topic: str
     partition: int
+    leader_epoch: int | None = None
 
 
 @dataclass(frozen=True)

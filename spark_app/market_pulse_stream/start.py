@@ -9,14 +9,16 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - the dri
 from tenacity import RetryError, Retrying, TryAgain, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from market_pulse.errors import StateError
-from market_pulse.topic import Topic
 from market_pulse_stream.positions import Plan, losses, plan
 from market_pulse_stream.postgresql import Database
+from market_pulse_stream.truncation import LogWatch, Reached
 
 # The session of a driver that was killed a moment ago ends when PostgreSQL notices.
 LOCK_SECONDS = 5
 
-_READ_POSITIONS = "SELECT topic_id::text, partition, next_offset, held FROM market.stream_position WHERE topic = %s"
+_READ_POSITIONS = """
+SELECT topic_id::text, partition, next_offset, leader_epoch, held FROM market.stream_position WHERE topic = %s
+"""
 _HOLD = "UPDATE market.stream_position SET held = %s WHERE topic_id = %s AND partition = %s AND held IS NULL"
 _ADD_POSITION = """
 WITH added AS (
@@ -86,24 +88,31 @@ class OnlyConsumer:
                     raise TryAgain
 
 
-def resume(database: Database, topic: Topic) -> Plan:
+def resume(database: Database, watch: LogWatch) -> Plan:
     """Plan the start from the stored positions, and store those of partitions that are new, with what is gone of them.
 
     A loss behind a stored position is stored with it before it is raised, and raised again until it is accepted.
 
     Raises:
         PositionError: see `market_pulse_stream.positions.plan`.
+        RefusedError: the broker does not let it in, or not see the topic.
+        kafka.errors.KafkaError: no broker answers.
     """
+    topic = watch.topic
     with contextlib.closing(database.connect("market-pulse consumer start")) as connection:
         with connection, connection.cursor() as cursor:
             cursor.execute(_READ_POSITIONS, (topic.name,))
             by_topic: dict[UUID, dict[int, int]] = defaultdict(dict)
+            reached: dict[int, Reached] = {}
             held: dict[int, str] = {}
-            for topic_id, partition, next_offset, reason in cursor:
+            for topic_id, partition, next_offset, leader_epoch, reason in cursor:
                 by_topic[UUID(topic_id)][partition] = next_offset
-                if reason is not None and UUID(topic_id) == topic.id:
-                    held[partition] = reason
-            found = losses(topic, by_topic.get(topic.id, {}))
+                if UUID(topic_id) == topic.id:
+                    reached[partition] = Reached(next_offset, leader_epoch)
+                    if reason is not None:
+                        held[partition] = reason
+            truncated = watch.truncated(reached, topic.leader_epochs)
+            found = losses(topic, by_topic.get(topic.id, {}), truncated)
             for partition, reason in found.items():
                 cursor.execute(_HOLD, (reason, str(topic.id), partition))
         planned = plan(topic, by_topic, found | held)

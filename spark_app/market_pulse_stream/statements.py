@@ -131,7 +131,7 @@ INNER JOIN winner USING (symbol, interval, bar_time)
 """
 
 _MOVE_POSITION = """
-UPDATE {schema}.stream_position SET next_offset = %(until_offset)s, updated_at = now()
+UPDATE {schema}.stream_position SET next_offset = %(until_offset)s, leader_epoch = %(leader_epoch)s, updated_at = now()
 WHERE topic_id = %(topic_id)s AND partition = %(partition)s
 """
 

@@ -8,13 +8,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import unix_millis
 from pyspark.sql.streaming.query import StreamingQuery
 
+from market_pulse.errors import PositionError
 from market_pulse.kafka_login import MECHANISM
-from market_pulse.topic import Topic
-from market_pulse_stream.positions import ISOLATION_LEVEL, Plan, ends_of_batch
+from market_pulse_stream.positions import ISOLATION_LEVEL, Plan, cut, ends_of_batch
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
 from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.sink import Account
+from market_pulse_stream.truncation import LogWatch, Reached
 from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
 # A broker that restarts is waited for, instead of failing the query.
@@ -27,28 +28,44 @@ _PART_BYTES = 8 * 1024**2
 class BatchSink:
     """The function for `foreachBatch`: one task per Kafka partition, and the ledger is theirs."""
 
-    def __init__(self, database: Database, topic: Topic, plan: Plan, report: Report, checkpoint: Path) -> None:
+    def __init__(self, database: Database, watch: LogWatch, plan: Plan, report: Report, checkpoint: Path) -> None:
         """Begin a run; batch ids count within it."""
         self._database = database
-        self._topic = topic
+        self._topic = watch.topic
+        self._watch = watch
         self.plan = plan
         self.report = report
-        self._reached = plan.next_offset
+        self._reached = {
+            partition: Reached(offset, self._topic.leader_epochs.get(partition))
+            for partition, offset in plan.next_offset.items()
+        }
         # Where Spark notes what a batch is to read, before it runs it.
         self._offsets = checkpoint / "offsets"
         self._run_id: UUID = uuid4()
 
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
-        """Store a batch; any error ends the query."""
+        """Store a batch; any error ends the query.
+
+        Raises:
+            PositionError: a log lost records that are stored; the next start says so, and is held.
+        """
         self.report.batch_begins()
         ends = ends_of_batch((self._offsets / str(batch_id)).read_text(encoding="utf-8"), self._topic.name)
-        read = {partition: range(self._reached.get(partition, 0), end) for partition, end in ends.items()}
-        writer = PartitionWriter(self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read)
+        # Before anything is read: no record of the batch is of a later epoch, unless its log was cut meanwhile.
+        leader_epochs = self._watch.leader_epochs(ends)
+        if truncated := self._watch.truncated(self._reached, leader_epochs):
+            lost = {partition: range(end, self._reached[partition].next_offset) for partition, end in truncated.items()}
+            raise PositionError("; ".join(cut(self._topic.name, *item) for item in lost.items()))
+        begin = {partition: reached.next_offset for partition, reached in self._reached.items()}
+        read = {partition: range(begin.get(partition, 0), end) for partition, end in ends.items()}
+        writer = PartitionWriter(
+            self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs
+        )
         records = batch.select("partition", "offset", "key", "value", unix_millis("timestamp"))
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
         accounts = [Account(**row.asDict()) for row in rows]
         self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
-        self._reached = ends
+        self._reached = {partition: Reached(end, leader_epochs[partition]) for partition, end in ends.items()}
 
 
 def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink) -> StreamingQuery:

@@ -27,6 +27,7 @@ class PartitionWriter:
 
     Source columns: partition, offset, key, value, and the record's own time in milliseconds since 1970. `read` holds
     the offsets of the batch by partition: Spark fails if Kafka deleted one of them, so one without a record is empty.
+    `leader_epochs` holds in which epoch each was led before it was read, where that is known.
     """
 
     database: Database
@@ -35,6 +36,7 @@ class PartitionWriter:
     topic_id: UUID
     topic: str
     read: Mapping[int, range]
+    leader_epochs: Mapping[int, int | None] = dataclasses.field(default_factory=dict)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Store the task's records part by part, each in a transaction, and yield a row of `ACCOUNT_SCHEMA` for each.
@@ -65,7 +67,8 @@ class PartitionWriter:
                 yield self._store_with_patience(partition, [], range(reached[partition], offsets.stop))
 
     def _store_with_patience(self, partition: int, records: Sequence[Record], offsets: range) -> Account:
-        task = Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition)
+        leader_epoch = self.leader_epochs.get(partition)
+        task = Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition, leader_epoch)
         for attempt in Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_after_delay(RETRY_SECONDS),

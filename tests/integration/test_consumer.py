@@ -1,5 +1,6 @@
 """Real records through a real broker and Spark into a real database; few runs, because each JVM takes seconds."""
 
+import os
 import random
 import re
 import shutil
@@ -11,7 +12,7 @@ from uuid import uuid4
 
 from kafka import KafkaProducer
 
-from integration.services.broker import Broker
+from integration.services.broker import Broker, kafka_broker
 from integration.services.consumer import Consumer, consumer
 from integration.services.database import Database
 from integration.services.records import OPENING, bar
@@ -95,6 +96,38 @@ def test_a_life_of_the_consumer(broker: Broker, database: Database, topic: str, 
     with consumer(tmp_path, broker, database, topic) as second:
         await_received(database, sent, second)
         assert_nothing_lost_or_doubled(database, 150)
+
+
+def test_a_log_that_lost_its_tail_and_grew_again_is_not_read_on_as_if_nothing_had_been(
+    database: Database, tmp_path: Path
+) -> None:
+    kafka = tmp_path / "kafka"
+    kafka.mkdir()
+    with kafka_broker(kafka) as broker:
+        topic = broker.create_topic(partitions=1)
+        sent = publish(broker, topic, bars(range(4)))
+        port = int(broker.bootstrap_servers.rpartition(":")[2])
+        with consumer(tmp_path, broker, database, topic) as reader:
+            await_received(database, sent, reader)
+            broker.process.kill()
+            broker.process.wait()
+            segment = broker.segment(topic, 0)
+            os.truncate(segment, segment.stat().st_size - 100)
+            with kafka_broker(kafka, port) as again:
+                (end,) = look_up(again.login(Principal.CONSUMER), topic).end.values()
+                assert end < sent
+                publish(again, topic, bars(range(4, 10)))
+                assert exit_code(reader) != 0
+                lost = f"offsets {end} to {sent - 1} are stored, but the broker's log ended at {end}"
+                assert lost in reader.log
+                with consumer(tmp_path, again, database, topic) as held:
+                    assert exit_code(held) != 0
+                    (accept,) = set(re.findall(r"SELECT market\.accept_position\([^)]*\)", held.log))
+                    assert lost in held.log
+                database.query(accept)
+                with consumer(tmp_path, again, database, topic) as released:
+                    await_received(database, sent + end + 30, released)
+                assert database.query("SELECT count(*) FROM market.bar") == [(50,)]
 
 
 def test_transactions_of_another_producer_do_not_stop_the_stream(

@@ -19,8 +19,10 @@ from market_pulse.kafka_login import Principal
 from market_pulse.topic import look_up
 from market_pulse_stream import postgresql, start, writer
 from market_pulse_stream.decode import Record
+from market_pulse_stream.positions import Plan
 from market_pulse_stream.sink import Account
 from market_pulse_stream.start import OnlyConsumer, resume
+from market_pulse_stream.truncation import LogWatch
 from market_pulse_stream.writer import PartitionWriter
 
 
@@ -67,13 +69,20 @@ def fill(broker: Broker, topic: str, count: int) -> int:
         producer.close()
 
 
+def started(sink: postgresql.Database, broker: Broker, topic: str) -> Plan:
+    """Begin as the driver does, with the topic as it is now."""
+    login = broker.login(Principal.CONSUMER)
+    with contextlib.closing(LogWatch(login, look_up(login, topic))) as watch:
+        return resume(sink, watch)
+
+
 def test_a_first_start_stores_the_position_of_every_partition(
     broker: Broker, topic: str, database: Database, sink: postgresql.Database
 ) -> None:
     partition = fill(broker, topic, 3)
     held = look_up(broker.login(Principal.CONSUMER), topic)
     assert held.end == {0: 0, 1: 0, 2: 0} | {partition: 3}
-    assert resume(sink, held).next_offset == {0: 0, 1: 0, 2: 0}
+    assert started(sink, broker, topic).next_offset == {0: 0, 1: 0, 2: 0}
     stored = database.query("SELECT topic_id::text, partition, topic, next_offset FROM market.stream_position")
     assert sorted(stored) == [(str(held.id), number, topic, 0) for number in range(3)]
 
@@ -83,11 +92,11 @@ def test_a_topic_made_anew_is_said_and_read_from_its_beginning(
 ) -> None:
     name = broker.create_topic(partitions=1)
     first = look_up(broker.login(Principal.CONSUMER), name)
-    resume(sink, first)
+    started(sink, broker, name)
     database.query("UPDATE market.stream_position SET next_offset = 17")
     broker.delete_topic(name)
     broker.create_topic(partitions=1, name=name)
-    planned = resume(sink, look_up(broker.login(Principal.CONSUMER), name))
+    planned = started(sink, broker, name)
     assert planned.next_offset == {0: 0}
     assert str(first.id) in planned.notes[0]
     assert database.query("SELECT next_offset FROM market.stream_position ORDER BY 1") == [(0,), (17,)]
@@ -101,7 +110,7 @@ def test_what_was_gone_before_the_first_start_is_a_loss_that_waits_to_be_accepte
     broker.delete_records(topic, partition, 4)
     known = look_up(broker.login(Principal.CONSUMER), topic)
     for _ in range(2):
-        assert resume(sink, known).next_offset[partition] == 4
+        assert started(sink, broker, topic).next_offset[partition] == 4
     columns = "partition, log_epoch, from_offset, until_offset, reason, accepted_by, stored_until"
     lost = f"SELECT {columns} FROM market.lost_range"
     assert [row[:4] for row in database.query(lost)] == [(partition, 0, 0, 4)]
@@ -122,17 +131,17 @@ def test_positions_that_the_topic_does_not_have_are_refused(
     broker: Broker, topic: str, database: Database, sink: postgresql.Database
 ) -> None:
     partition = fill(broker, topic, 10)
-    resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+    started(sink, broker, topic)
     broker.delete_records(topic, partition, 5)
     where = f"topic {topic} partition {partition}"
     with pytest.raises(PositionError, match=f"{where}: offsets 0 to 4 were deleted by retention"):
-        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+        started(sink, broker, topic)
     topic_id = look_up(broker.login(Principal.CONSUMER), topic).id
     database.query("SELECT market.accept_position(%s, %s, 5)", str(topic_id), partition)
-    assert resume(sink, look_up(broker.login(Principal.CONSUMER), topic)).next_offset[partition] == 5
+    assert started(sink, broker, topic).next_offset[partition] == 5
     database.query("UPDATE market.stream_position SET next_offset = 99 WHERE partition = %s", partition)
     with pytest.raises(PositionError, match=f"{where}: offsets 10 to 98 are stored"):
-        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+        started(sink, broker, topic)
 
 
 def test_a_loss_is_refused_until_it_is_accepted_however_far_the_log_has_grown(
@@ -140,17 +149,17 @@ def test_a_loss_is_refused_until_it_is_accepted_however_far_the_log_has_grown(
 ) -> None:
     partition = fill(broker, topic, 3)
     before = look_up(broker.login(Principal.CONSUMER), topic)
-    resume(sink, before)
+    started(sink, broker, topic)
     database.query("UPDATE market.stream_position SET next_offset = 5 WHERE partition = %s", partition)
     with pytest.raises(PositionError, match="offsets 3 to 4 are stored"):
-        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+        started(sink, broker, topic)
     fill(broker, topic, 9)
     with pytest.raises(PositionError, match="offsets 3 to 4 are stored") as refused:
-        resume(sink, look_up(broker.login(Principal.CONSUMER), topic))
+        started(sink, broker, topic)
     way_out = f"SELECT market.accept_position('{before.id}', {partition}, 0)"
     assert str(refused.value).endswith(way_out)
     database.query(way_out)
-    assert resume(sink, look_up(broker.login(Principal.CONSUMER), topic)).next_offset[partition] == 0
+    assert started(sink, broker, topic).next_offset[partition] == 0
     state = "SELECT next_offset, log_epoch, held FROM market.stream_position WHERE partition = %s"
     assert database.query(state, partition) == [(0, 1, None)]
 

@@ -18,7 +18,7 @@ def topic(beginning: dict[int, int] | None = None, end: dict[int, int] | None = 
 
 def plan(now: Topic, stored: dict[UUID, dict[int, int]]) -> Plan:
     """Plan as a start does whose database holds no partition yet."""
-    return positions.plan(now, stored, losses(now, stored.get(now.id, {})))
+    return positions.plan(now, stored, losses(now, stored.get(now.id, {}), {}))
 
 
 def test_a_first_start_reads_everything() -> None:

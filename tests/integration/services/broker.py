@@ -41,6 +41,7 @@ class Broker:
 
     settings: BrokerSettings
     log: Path
+    process: subprocess.Popen[bytes]
 
     @property
     def bootstrap_servers(self) -> str:
@@ -96,6 +97,10 @@ class Broker:
             access.agree_on_acls(admin, access.rights(topic), only=False)
         return topic
 
+    def segment(self, topic: str, partition: int) -> Path:
+        """Return the file of a partition's first records."""
+        return self.log.parent / "data" / f"{topic}-{partition}" / "00000000000000000000.log"
+
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """Delete the records of a partition below an offset, as retention does."""
         with self.admin() as admin:
@@ -139,7 +144,7 @@ def kafka_broker(directory: Path, port: int | None = None) -> Iterator[Broker]:
         wait_until(
             lambda: listening(brokers) or process.poll() is not None, what="the broker's start", seconds=60, log=log
         )
-        broker = Broker(settings, log)
+        broker = Broker(settings, log, process)
         with broker.admin() as admin:
             wait_until(
                 lambda: admin.describe_cluster()["brokers"], what="the broker's registration", seconds=60, log=log
