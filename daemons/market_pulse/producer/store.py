@@ -1,6 +1,7 @@
 """The producer's memory: one SQLite file in the unit's state directory, durable at every commit."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +147,11 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StateError(f"{self._path}: {error}; make room if the disk is full, try again if locked") from error
+            folder = self._path.parent
+            # SQLite says of a file system that was mounted anew to be read that it cannot open the file.
+            writable = "make room if the disk is full, try again if locked"
+            way_out = writable if os.access(folder, os.W_OK) else f"{folder} is read-only: let this user write there"
+            raise StateError(f"{self._path}: {error}; {way_out}") from error
         except sqlite3.Error as error:
             what = f"{self._path} cannot be used: {error}"
             raise StateError(f"{what}; it holds bars not sent yet, so move it away rather than delete it") from error
