@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from support.repository import ROOT
 from support.waiting import eventually
@@ -60,8 +61,11 @@ def hang(host: Host, unit: str) -> float:
 
 
 @contextlib.contextmanager
-def stopped(host: Host, unit: str) -> Iterator[None]:
-    """Keep a unit stopped."""
+def stopped(host: Host, unit: str, *, killed: bool = False) -> Iterator[None]:
+    """Keep a unit stopped; one that is killed has no time to write down where it was."""
+    if killed:
+        # In one command: systemd would start it again after two seconds.
+        host.run(f"systemctl kill --signal=KILL --kill-whom=all {unit} && systemctl stop {unit}")
     host.run(f"systemctl stop {unit}")
     try:
         yield
@@ -116,6 +120,32 @@ def paused() -> Iterator[None]:
         _signal(signal.SIGCONT, [*processes, leader])
 
 
+@contextlib.contextmanager
+def born_into(megabytes: int) -> Iterator[None]:
+    """Give what the lab host's service manager starts in the block, and its children, so much memory together.
+
+    For a kernel whose controllers are cgroup v1's, which a lab host's own service manager may not write.
+    """
+    leader = _leader()
+    home = _memory_group(leader)
+    group = home / "market-pulse-fault"
+    _as_root("mkdir", str(group))
+    try:
+        _write(group / "memory.limit_in_bytes", megabytes * 1024**2)
+        _write(group / "cgroup.procs", leader)
+        try:
+            yield
+        finally:
+            _write(home / "cgroup.procs", leader)
+        eventually(
+            lambda: not (group / "cgroup.procs").read_text(), within=120, what="what was short of memory has ended"
+        )
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            _write(home / "cgroup.procs", int(pid))
+        _as_root("rmdir", str(group))
+
+
 def cut_the_power(deployment: Deployment) -> None:
     """End the lab host's every process at once, and switch it on again."""
     _signal(signal.SIGKILL, [_leader()])
@@ -149,6 +179,21 @@ def _children(pid: int) -> list[int]:
 
 def _descendants(pid: int) -> list[int]:
     return [found for child in _children(pid) for found in (child, *_descendants(child))]
+
+
+def _memory_group(pid: int) -> Path:
+    """Return the directory of the memory controller's group that a process is in; cgroup v1."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    (path,) = (line.split(":")[2] for line in lines if line.split(":")[1] == "memory")
+    return Path("/sys/fs/cgroup/memory" + path)
+
+
+def _write(file: Path, number: int) -> None:
+    _as_root("sh", "-c", f"echo {number} >{file}")
+
+
+def _as_root(*command: str) -> None:
+    subprocess.run([*_AS_ROOT, *command], check=True)
 
 
 def _signal(number: signal.Signals, pids: list[int]) -> None:

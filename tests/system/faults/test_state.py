@@ -3,11 +3,13 @@
 import pytest
 
 from support.waiting import eventually
-from system.faults.injections import CONSUMER, last, locked, stopped
-from system.faults.trial import ANY, Trial
+from system.faults.injections import BROKER, CONSUMER, PRODUCER, last, locked, stopped
+from system.faults.trial import ANY, AT_LEAST_ONCE, Trial
 from system.host import Host
+from system.invariants import assert_positions_reach_the_logs_end
 
 _CHECKPOINT = "/var/lib/market-pulse/consumer/checkpoint"
+_LOG = "/var/lib/market-pulse/kafka/data"
 
 
 def test_a_checkpoint_that_is_deleted_under_the_driver_is_made_anew(host: Host, trial: Trial) -> None:
@@ -36,3 +38,22 @@ def test_a_sink_without_the_right_to_write_stops_and_quarantines_nothing(host: H
             eventually(lambda: host.run(said) != "0", within=60, what="the journal says what is not allowed")
         finally:
             host.sql("grant insert on market.bar_revision to market_pulse_writer")
+
+
+@pytest.mark.slow
+def test_a_log_that_a_power_cut_left_without_its_tail_is_said_and_every_bar_is_stored(host: Host, trial: Trial) -> None:
+    with trial("D8", "broker's log without its tail", within=120, restarts={BROKER: ANY, CONSUMER: AT_LEAST_ONCE}):
+        cursor = host.journal_cursor()
+        with stopped(host, PRODUCER):
+            assert_positions_reach_the_logs_end(host)
+            with stopped(host, BROKER, killed=True):
+                # With it goes what the broker noted in the last minute of how much of the log is on the disk.
+                newest = f"ls -t {_LOG}/market.bars-*/*.log | head -1"
+                host.run(f"truncate --size=-20 $({newest}) && rm {_LOG}/recovery-point-offset-checkpoint")
+                host.run(f"find {_CHECKPOINT}/commits -type f -exec truncate --size=0 {{}} +")
+        said = (
+            f"journalctl --unit={CONSUMER} --after-cursor='{cursor}' --output=cat | grep -o 'SELECT market.accept_.*)'"
+        )
+        eventually(lambda: host.run(f"{said} || true"), within=120, what="the consumer says what must be accepted")
+        for statement in set(host.run(said).splitlines()):
+            host.sql(statement)
