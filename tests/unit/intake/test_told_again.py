@@ -1,30 +1,17 @@
-"""Answers that are told again: after a death, from the archive, or played once more."""
+"""Answers that are told again: after a death, after a clock was wrong, from the archive, or played once more."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from market_pulse.contract import AnswerRecord, Bar, Cause
 from market_pulse.errors import StateError
 from market_pulse.producer.intake import Intake
-from support.intake import DECEMBER, IBM, MINUTE, NOW, answer, at, intake_in, minutes, told
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Intake]:
-    def build(**options: Any) -> Intake:
-        return intake_in(tmp_path, **options)
-
-    return build
-
-
-@pytest.fixture
-def intake(make: Callable[..., Intake]) -> Intake:
-    return make()
+from support.intake import DECEMBER, IBM, MINUTE, NOW, answer, at, bars, minutes, told
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -114,3 +101,27 @@ def test_what_is_archived_after_the_newest_file_was_moved_away_is_told(
     with pytest.raises(StateError):
         again.take(answer(IBM, later, minutes(100, later), name="s"), Cause.POLL)
     assert [thing.request_id for thing in told(make())][-1] == "s"
+
+
+def test_tellings_of_a_series_are_ordered_even_when_the_clock_goes_back(make: Callable[..., Intake]) -> None:
+    make().take(answer(IBM, NOW + timedelta(seconds=50), minutes(3, NOW)), Cause.POLL)
+    intake = make()
+    intake.take(answer(IBM, NOW, minutes(3), "1.5"), Cause.POLL)
+    month = replace(IBM, full=True, month="2026-01")
+    intake.take(answer(month, NOW, minutes(3), "1.25"), Cause.REPAIR, (NOW - MINUTE, NOW))
+    moments = [bar.fetched_at for bar in bars(intake)]
+    assert moments == sorted(moments)
+    assert len(set(moments)) == 3
+
+
+def test_what_a_clock_far_ahead_told_is_told_anew_at_its_right_time(make: Callable[..., Intake]) -> None:
+    make().take(answer(IBM, NOW + timedelta(days=1), minutes(3, NOW)), Cause.POLL)
+    told(make())
+    intake = make()
+    intake.take(answer(IBM, NOW, minutes(3), name="s"), Cause.POLL)
+    again = bars(intake)
+    assert [bar.is_final for bar in again] == [True, True, False]
+    assert {bar.fetched_at for bar in again} == {NOW + timedelta(seconds=1)}
+    # From then on only what is new.
+    intake.take(answer(IBM, NOW + MINUTE, minutes(3, NOW + MINUTE), name="t"), Cause.POLL)
+    assert len(bars(intake)) == 2
