@@ -1,68 +1,13 @@
+"""The wire form of bars and answers, and the rule that a record breaks, by its name."""
+
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from market_pulse.contract import (
-    MAX_MESSAGE_BYTES,
-    AnswerRecord,
-    Bar,
-    Interval,
-    Reason,
-    Rejection,
-    decode,
-    encode,
-    first_violation,
-)
-
-GOOD = Bar(
-    v=1,
-    source="alphavantage",
-    request_id="0190a3b2",
-    symbol="BRK.B",
-    interval="5min",
-    bar_time=datetime(2026, 5, 15, 23, 55, tzinfo=UTC),
-    open="219.0300",
-    high="219.0300",
-    low="219.0000",
-    close="219.0000",
-    volume="158",
-    is_final=True,
-    fetched_at=datetime(2026, 5, 17, tzinfo=UTC),
-)
-
-
-ANSWER = AnswerRecord(
-    v=1,
-    source="alphavantage",
-    request_id="0190a3b2",
-    cause="poll",
-    function="TIME_SERIES_INTRADAY",
-    symbol="BRK.B",
-    interval="5min",
-    month=None,
-    asked_at=datetime(2026, 5, 17, tzinfo=UTC),
-    fetched_at=datetime(2026, 5, 17, 0, 0, 1, tzinfo=UTC),
-    refusal=None,
-    sha256="0" * 64,
-    rows=100,
-    told=1,
-    unusable=0,
-    covers_from=datetime(2026, 5, 15, tzinfo=UTC),
-    covers_until=datetime(2026, 5, 16, tzinfo=UTC),
-)
-
-
-def with_fields(**changed: Any) -> Bar:
-    return msgspec.structs.replace(GOOD, **changed)
-
-
-def wire(**changed: Any) -> bytes:
-    document = msgspec.json.decode(encode(GOOD))
-    return msgspec.json.encode({name: value for name, value in (document | changed).items() if value is not ...})
+from market_pulse.contract import MAX_MESSAGE_BYTES, Interval, Reason, Rejection, decode, encode, first_violation
+from support.good_records import ANSWER, GOOD, wire, with_fields
 
 
 def test_a_good_bar_survives_the_wire_digit_for_digit() -> None:
@@ -186,40 +131,6 @@ def test_an_unknown_field_is_tolerated() -> None:
     assert decode(b"BRK.B", wire(halted=False)) == GOOD
 
 
-def test_a_telling_from_the_future_is_refused_for_it_would_stand_against_every_later_one() -> None:
-    for late in (datetime(9999, 12, 31, tzinfo=UTC), GOOD.fetched_at + timedelta(seconds=61)):
-        rejection = decode(b"BRK.B", encode(with_fields(fetched_at=late)), GOOD.fetched_at)
-        assert isinstance(rejection, Rejection)
-        assert rejection.reason is Reason.FUTURE_TELLING
-    answer = decode(b"BRK.B", encode(ANSWER), ANSWER.fetched_at - timedelta(hours=1))
-    assert isinstance(answer, Rejection)
-
-
-def test_clocks_of_two_hosts_may_differ_by_seconds() -> None:
-    late = with_fields(fetched_at=GOOD.fetched_at + timedelta(seconds=5))
-    assert decode(b"BRK.B", encode(late), GOOD.fetched_at) == late
-    ahead = with_fields(bar_time=GOOD.fetched_at + timedelta(seconds=5))
-    assert decode(b"BRK.B", encode(ahead), GOOD.fetched_at) == ahead
-
-
-def test_at_a_replay_the_future_is_what_lies_ahead_of_the_replay() -> None:
-    hour = timedelta(hours=1)
-    early = with_fields(bar_time=GOOD.fetched_at + hour)
-    late = with_fields(fetched_at=GOOD.fetched_at + hour)
-    for told, reason in ((early, Reason.FUTURE_BAR), (late, Reason.FUTURE_TELLING)):
-        for replayed_at in (None, GOOD.fetched_at + hour / 2):
-            refused = decode(b"BRK.B", encode(told), GOOD.fetched_at, replayed_at)
-            assert isinstance(refused, Rejection)
-            assert refused.reason is reason
-        assert decode(b"BRK.B", encode(told), GOOD.fetched_at, GOOD.fetched_at + hour) == told
-    # That it came onto the topic late makes no bar true that was told before it began.
-    assert decode(b"BRK.B", encode(early), GOOD.fetched_at + hour) != early
-
-
-def test_the_last_minute_of_the_calendar_is_a_time_like_any_other() -> None:
-    assert decode(b"BRK.B", wire(), datetime.max.replace(tzinfo=UTC)) == GOOD
-
-
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -247,48 +158,6 @@ def test_a_rule_for_answers_that_is_broken_is_named(changed: dict[str, Any], rea
 def test_an_answer_survives_the_wire() -> None:
     assert decode(b"BRK.B", encode(ANSWER)) == ANSWER
     assert len(encode(ANSWER)) <= MAX_MESSAGE_BYTES
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-def mangled(record: Bar | AnswerRecord) -> st.SearchStrategy[bytes]:
-    """Return the record with any of its fields set to any JSON."""
-    names = st.sampled_from(list(record.__struct_fields__))
-    return st.dictionaries(names, JSON, max_size=13).map(
-        lambda changed: msgspec.json.encode(msgspec.json.decode(encode(record)) | changed)
-    )
-
-
-MANGLED_BARS, MANGLED_ANSWERS = mangled(GOOD), mangled(ANSWER)
-
-
-@st.composite
-def corrupted_records(draw: st.DrawFn) -> bytes:
-    value = bytearray(encode(draw(st.sampled_from([GOOD, ANSWER, with_fields(v=2)]))))
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, len(value)))
-        value[start : start + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
-    return bytes(value)
-
-
-@settings(deadline=None, max_examples=250)
-@given(
-    value=st.binary(max_size=2000) | MANGLED_BARS | MANGLED_ANSWERS | corrupted_records(),
-    key=st.sampled_from([None, b"BRK.B"]) | st.binary(max_size=20),
-    appended_at=st.none() | st.datetimes(timezones=st.just(UTC), max_value=datetime(9999, 1, 1)),  # noqa: DTZ001
-)
-def test_any_bytes_are_a_bar_an_answer_or_a_rejection(
-    key: bytes | None, value: bytes, appended_at: datetime | None
-) -> None:
-    found = decode(key, value, appended_at)
-    assert isinstance(found, Bar | AnswerRecord | Rejection)
-    if not isinstance(found, Rejection):
-        assert first_violation(found) is None
 
 
 def test_every_interval_knows_its_length() -> None:
