@@ -1,34 +1,11 @@
 """A stored bar that is gone is named, whoever removed it and however."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import psycopg2.errors
 import pytest
 
-from integration.audited import (
-    BEFORE,
-    CLOSE,
-    COLUMNS,
-    DAY,
-    EVENING,
-    MINUTE,
-    MONDAY,
-    OPEN,
-    Audited,
-    audited,
-    minutes,
-    without,
-)
-from integration.services.database import Database
-
-
-@pytest.fixture
-def market(database: Database) -> Iterator[Audited]:
-    with audited(database) as session:
-        session.calendar(OPEN)
-        session.series("IBM", BEFORE)
-        yield session
+from integration.audited import CLOSE, COLUMNS, DAY, EVENING, MINUTE, MONDAY, OPEN, Audited, minutes, without
 
 
 @pytest.mark.parametrize(
