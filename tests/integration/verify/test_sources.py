@@ -1,4 +1,4 @@
-"""What is verified beside the database: the log of the topic, what does not answer, and which day is meant."""
+"""What is verified beside the database: the topic's log, the archive, what does not answer, and which day is meant."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 
 from integration.services.broker import Broker
-from integration.services.command import DAY, END, credentials_in, fill, minute_after, settings_of, stored_day
+from integration.services.command import (
+    DAY,
+    END,
+    archive_in,
+    credentials_in,
+    fill,
+    minute_after,
+    settings_of,
+    stored_day,
+)
 from integration.services.database import Database
+from integration.verifying import Verify, failed, of_day
 from market_pulse.cli import verdicts, verification
 from market_pulse.cli.verdicts import Outcome, Verdict
 from market_pulse.cli.verification import Span
@@ -50,6 +60,34 @@ def test_what_cannot_be_asked_is_told(database: Database, tmp_path: Path, monkey
     assert found[0].sentence == "Kafka cannot be asked: topic bars does not exist"
     assert {outcome.verdict for outcome in found[1:-1]} == {Verdict.OK}
     assert verdicts.level(found) == 2
+
+
+def test_an_account_that_may_not_look_is_told_and_the_rest_is_asked(verified: Verify, database: Database) -> None:
+    database.query("REVOKE SELECT ON market.bar_revision FROM market_pulse_monitor")
+    outcomes = verified()
+    unasked = {name for name, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_ASKED}
+    assert unasked == {"tellings", "told", "origins", "bars"}
+    assert "permission denied" in outcomes["bars"].sentence
+    assert outcomes["latest"].verdict is Verdict.OK
+    assert verdicts.level(outcomes.values()) == 2
+
+
+def test_the_archive_and_the_answers_are_compared(verified: Verify, tmp_path: Path) -> None:
+    archive = archive_in(tmp_path / "archive", "r1", "r2", "r3", "r4")
+    assert failed(verified(archive=archive)) == {}
+    assert verified(archive=archive)["archive"].examined == 4
+    lacking = archive_in(tmp_path / "lacking", "r1", "r4")
+    assert failed(verified(archive=lacking)) == {
+        "archive": ("request r2 for IBM 1min fetched 2026-05-15T13:36:00Z is stored and not archived",)
+    }
+    more = archive_in(tmp_path / "more", "r1", "r2", "r3", "r4", "r0")
+    assert failed(verified(of_day(), archive=more)) == {
+        "archive": ("request r0 for IBM 1min fetched 2026-05-15T13:30:00Z is archived, and its answer is not stored",)
+    }
+    archive_in(tmp_path / "archive", "r0", source="another")
+    assert failed(verified(of_day(), archive=archive)) == {}, "what another source told is not this one's account"
+    (tmp_path / "more" / "2026-05-15.sqlite3").write_bytes(b"damaged")
+    assert "2026-05-15.sqlite3" in failed(verified(archive=more))["archive"][0]
 
 
 def test_a_day_is_that_of_the_exchange() -> None:
