@@ -1,35 +1,25 @@
-"""The daily upkeep on a real database: partitions, the calendar, and months that leave for files, whatever happens."""
+"""Months that leave a real database for files, whatever happens on the way."""
 
 import contextlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import psycopg2.errors
-import psycopg2.extensions
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from integration.audited import at
 from integration.services.database import Database
-from integration.upkept import NEWEST, Session, fill, session, settings_of
-from market_pulse import upkeep
+from integration.upkept import EDGE, NEWEST, Old, Session, fill, settings_of
 from market_pulse.cli import app
-from market_pulse.keeper import connect
-from market_pulse.upkeep import calendar, export, parquet
+from market_pulse.upkeep import export, parquet
 from market_pulse.upkeep.export import Exporter
-from market_pulse.upkeep.settings import UpkeepSettings
 
-EDGE = at("2025-12-01 00:00")
 # Where the power goes: at the call of a function, or just after it.
 KILLS = {
     "before anything is written": (parquet, "write", False),
@@ -43,158 +33,14 @@ KILLS = {
 }
 
 
-@dataclass
-class Old:
-    """A database with November in both tables, and where its files go."""
-
-    database: Database
-    folder: Path
-    connection: psycopg2.extensions.connection
-
-    def export(self) -> list[str]:
-        exporter = Exporter(self.connection, self.folder, EDGE)
-        months = exporter.months()
-        for month in months:
-            exporter.export(month)
-        return [month.name for month in months]
-
-    def fill(self, table: str, month: str = "2025-11") -> None:
-        fill(self.database, table, month)
-
-    def rows(self, table: str) -> list[tuple[object, ...]]:
-        names = ", ".join(parquet.SCHEMAS[table].names)
-        return self.database.query(
-            f"SELECT {names} FROM market.{table} ORDER BY symbol, interval, bar_time, request_id"
-        )
-
-    def filed(self, table: str) -> list[tuple[object, ...]]:
-        """Return the rows of every file whose month was dropped."""
-        found: list[tuple[object, ...]] = []
-        query = "SELECT file FROM market.export WHERE parent = %s AND dropped_at IS NOT NULL"
-        for (file,) in self.database.query(query, table):
-            columns = pq.read_table(self.folder / file).to_pydict().values()
-            found += zip(*columns, strict=True)
-        return sorted(found, key=str)
-
-    def export_and_be_killed(self, settings: UpkeepSettings, where: object, name: str, *, after: bool) -> None:
-        child = os.fork()
-        if child:
-            _, status = os.waitpid(child, 0)
-            assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-            return
-        function = getattr(where, name)
-
-        def killed(*given: object, **named: object) -> None:
-            if after:
-                function(*given, **named)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(where, name, killed)
-        try:
-            replace(self, connection=connect(settings, "killed")).export()
-        finally:
-            os._exit(1)
-
-
 @pytest.fixture
-def job(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    with session(database, tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def settings(job: Session) -> UpkeepSettings:
-    return job.settings
-
-
-@pytest.fixture
-def keeper(job: Session) -> psycopg2.extensions.connection:
-    return job.keeper
-
-
-@pytest.fixture
-def old(database: Database, keeper: psycopg2.extensions.connection, tmp_path: Path) -> Old:
+def old(database: Database, job: Session, tmp_path: Path) -> Old:
     database.query("SELECT market.ensure_partitions('2025-11-01Z', '2026-03-01Z')")
-    month = Old(database, tmp_path / "export", keeper)
+    month = Old(database, tmp_path / "export", job.keeper)
     for table in ("bar", "bar_revision"):
-        month.fill(table)
+        fill(database, table, "2025-11")
     database.query(NEWEST)
     return month
-
-
-def test_partitions_are_made_ahead_and_take_over_what_the_default_holds(
-    database: Database,
-    settings: UpkeepSettings,
-    keeper: psycopg2.extensions.connection,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    # A real clock decides how far ahead, the market's how far back.
-    Old(database, Path(), keeper).fill("bar", "2019-03")
-    caplog.set_level("INFO")
-    upkeep.run(settings, keeper)
-    made = {name for (name,) in database.query("SELECT relname FROM pg_class WHERE relname ~ '^bar_[0-9]'")}
-    assert {"bar_2019_03", "bar_2026_02"} <= made
-    ahead = database.query("SELECT to_char(now() + interval '2 months', '\"bar_\"YYYY_MM')")
-    assert ahead[0][0] in made
-    assert database.query("SELECT count(*) FROM market.bar_2019_03") == [(2500,)]
-    assert "rows moved from the default partition: to=bar_2019_03 rows=2500" in caplog.text
-    owners = "SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class WHERE relname ~ '^bar_'"
-    assert database.query(owners) == [("market_pulse_owner",)]
-    caplog.clear()
-    upkeep.run(settings, keeper)
-    assert "partitions made" not in caplog.text
-    assert database.query("SELECT sentence FROM market.last_run WHERE job = 'upkeep'") == [
-        ("0 partitions made, 0 rows moved, 0 days of the calendar changed, 0 months dropped",)
-    ]
-
-
-def test_the_calendar_follows_the_exchange_and_reaches_back_to_the_first_bar(
-    database: Database, keeper: psycopg2.extensions.connection
-) -> None:
-    now = at("2026-01-05 15:00")
-    with keeper, keeper.cursor() as cursor:
-        changed = calendar.refresh(cursor, "XNYS", now)
-    first, last = database.query("SELECT min(trading_date), max(trading_date) FROM market.session")[0]
-    assert (first, last > date(2026, 11, 1)) == (date(2025, 1, 2), True)
-    assert changed == database.query("SELECT count(*) FROM market.session")[0][0]
-    # A day of mourning that was not known in time, and one that is not one.
-    database.query("DELETE FROM market.session WHERE trading_date = '2025-06-04'")
-    database.query(
-        "INSERT INTO market.session SELECT exchange, '2025-01-09', day_start, early_open, open, close, late_close"
-        " FROM market.session WHERE trading_date = '2025-01-08'"
-    )
-    Old(database, Path(), keeper).fill("bar", "2019-03")
-    database.query("INSERT INTO market.latest_bar SELECT DISTINCT ON (symbol) * FROM market.bar")
-    with keeper, keeper.cursor() as cursor:
-        changed = calendar.refresh(cursor, "XNYS", now)
-    assert changed == 2 + database.query("SELECT count(*) FROM market.session WHERE trading_date < '2025-01-01'")[0][0]
-    missing = "SELECT trading_date FROM market.session WHERE trading_date IN ('2025-01-09', '2025-06-04', '2019-01-02')"
-    assert database.query(missing + " ORDER BY 1") == [(date(2019, 1, 2),), (date(2025, 6, 4),)]
-    halves = "SELECT trading_date FROM market.session WHERE close - open < '6 h' AND trading_date > '2026-01-01'"
-    assert date(2026, 11, 27) in {day for (day,) in database.query(halves)}
-
-
-def test_a_closure_that_an_operator_entered_is_kept_by_every_refresh(
-    database: Database, keeper: psycopg2.extensions.connection
-) -> None:
-    def refresh() -> int:
-        with keeper, keeper.cursor() as cursor:
-            return calendar.refresh(cursor, "XNYS", at("2026-01-05 15:00"))
-
-    refresh()
-    database.query(
-        "INSERT INTO market.closure (exchange, trading_date, closes_at, note) VALUES"
-        " ('XNYS', '2026-03-02', NULL, 'mourning'), ('XNYS', '2026-03-03', '2026-03-03 18:00Z', 'a storm'),"
-        " ('XNYS', '2026-03-07', NULL, 'a Saturday'), ('XLON', '2026-03-04', NULL, 'elsewhere')"
-    )
-    changed = "SELECT trading_date, to_char(close AT TIME ZONE 'UTC', 'HH24:MI') FROM market.session"
-    changed += " WHERE trading_date BETWEEN '2026-03-02' AND '2026-03-04' ORDER BY 1"
-    assert refresh() == 2
-    assert database.query(changed) == [(date(2026, 3, 3), "18:00"), (date(2026, 3, 4), "21:00")]
-    assert refresh() == 0
-    database.query("DELETE FROM market.closure")
-    assert refresh() == 2
-    assert [close for _, close in database.query(changed)] == ["21:00"] * 3
 
 
 @pytest.mark.parametrize("table", ["bar", "bar_revision"])
@@ -223,13 +69,13 @@ def test_a_month_leaves_for_files_exactly(old: Old) -> None:
 @pytest.mark.parametrize(("where", "name", "after"), KILLS.values(), ids=KILLS)
 def test_killed_at_any_step_nothing_is_lost_and_the_next_run_finishes(
     old: Old,
-    settings: UpkeepSettings,
+    job: Session,
     where: object,
     name: str,
     after: bool,  # noqa: FBT001
 ) -> None:
     before = {table: sorted(old.rows(table), key=str) for table in ("bar", "bar_revision")}
-    old.export_and_be_killed(settings, where, name, after=after)
+    old.export_and_be_killed(job.settings, where, name, after=after)
     for table, rows in before.items():
         assert sorted(old.rows(table), key=str) + old.filed(table) == rows
     assert old.export()

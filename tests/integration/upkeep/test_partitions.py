@@ -1,16 +1,14 @@
 """Partitions made beside a running pipeline: nobody who reads or writes is held up, and no row is lost on the way."""
 
 import contextlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from pathlib import Path
 
 import psycopg2.errors
 import pytest
 
 from integration.services.database import Database, waiting_for_locks
-from integration.upkept import Session, fill, session
+from integration.upkept import Session, fill
 from market_pulse import upkeep
 from market_pulse.errors import UpkeepError
 from market_pulse.upkeep import parquet, partitions
@@ -18,12 +16,6 @@ from market_pulse.upkeep.partitions import Month
 from support.waiting import eventually
 
 MARCH = Month("bar", date(2019, 3, 1))
-
-
-@pytest.fixture
-def job(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    with session(database, tmp_path, monkeypatch) as made:
-        yield made
 
 
 def in_default(database: Database) -> tuple[int, ...]:

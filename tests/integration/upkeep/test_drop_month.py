@@ -10,9 +10,8 @@ import psycopg2.extensions
 import pytest
 from tenacity import Retrying
 
-from integration.audited import at
 from integration.services.database import Database
-from integration.upkept import NEWEST, Session, fill, session
+from integration.upkept import EDGE, NEWEST, Session, fill, session
 from market_pulse import upkeep
 from market_pulse.errors import UpkeepError
 from market_pulse.upkeep import export, parquet
@@ -153,6 +152,6 @@ def test_the_names_in_a_new_folder_and_its_own_outlive_a_power_cut(
     fill(database, "bar", "2025-11")
     synced: list[Path] = []
     monkeypatch.setattr(export, "_sync", synced.append)
-    Exporter(job.keeper, job.settings.state_directory / "export", at("2025-12-01 00:00")).export(NOVEMBER)
+    Exporter(job.keeper, job.settings.state_directory / "export", EDGE).export(NOVEMBER)
     assert synced == [job.settings.state_directory, job.settings.state_directory / "export"]
     assert parquet.content(job.settings.state_directory / "export" / "bar_2025_11.parquet").row_count == 2500
