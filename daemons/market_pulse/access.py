@@ -7,7 +7,6 @@ password cannot be read back, so one is known to be right when it opens a sessio
 
 import os
 import sys
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -27,6 +26,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from kafka.errors import KafkaError
+from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from market_pulse.errors import AccessError, SettingsError
 from market_pulse.kafka_login import MECHANISM, Login, Principal, RefusedError
@@ -163,11 +163,11 @@ def _alter(admin: KafkaAdminClient, change: UserScramCredentialUpsertion | UserS
 
 
 def _await(condition: Callable[[], bool], trouble: str) -> None:
-    until = time.monotonic() + _EFFECTIVE_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise AccessError(f"{trouble} after {_EFFECTIVE_SECONDS:.0f} s")
-        time.sleep(_PAUSE_SECONDS)
+    within, pause = stop_after_delay(_EFFECTIVE_SECONDS), wait_fixed(_PAUSE_SECONDS)
+    try:
+        Retrying(retry=retry_if_not_result(bool), stop=within, wait=pause)(condition)
+    except RetryError:
+        raise AccessError(f"{trouble} after {_EFFECTIVE_SECONDS:.0f} s") from None
 
 
 def _passwords(text: bytes) -> dict[Principal, str]:
