@@ -4,12 +4,12 @@ import contextlib
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from market_pulse.backup.repository import Backup, Repository
 from market_pulse.backup.server import connect
@@ -116,17 +116,16 @@ def _server(settings: ProofSettings, folder: Path, data: Path) -> Iterator[None]
 
 
 def _await(server: subprocess.Popen[bytes], settings: ProofSettings, log: Path) -> None:
-    deadline = time.monotonic() + _RECOVERY_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise BackupError(f"the restored backup does not start: {_last_words(log)}")
-        try:
-            _session(settings).close()
-        except psycopg2.OperationalError:
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
-    raise BackupError(f"the restored backup was not recovered within {_RECOVERY_SECONDS} s: {_last_words(log)}")
+    away, within = retry_if_exception_type(psycopg2.OperationalError), stop_after_delay(_RECOVERY_SECONDS)
+    try:
+        for attempt in Retrying(retry=away, stop=within, wait=wait_fixed(_PAUSE_SECONDS)):
+            with attempt:
+                if server.poll() is not None:
+                    raise BackupError(f"the restored backup does not start: {_last_words(log)}")
+                _session(settings).close()
+    except RetryError:
+        said = _last_words(log)
+        raise BackupError(f"the restored backup was not recovered within {_RECOVERY_SECONDS} s: {said}") from None
 
 
 def _session(settings: ProofSettings) -> Connection:
