@@ -132,7 +132,7 @@ def test_readers_see_one_series_per_symbol_with_plain_types(database: Database) 
         assert cursor.fetchall() == [
             ("IBM", datetime(2026, 5, 15, 12), Decimal("10.10"), Decimal(12), Decimal(9), Decimal(11), 5)  # noqa: DTZ001
         ]
-    types = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'bi'"
+    types = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'events_stream'"
     prices = [(name, "numeric") for name in ("open", "high", "low", "close")]
     assert database.query(types + " ORDER BY ordinal_position") == [
         ("symbol", "text"),
