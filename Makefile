@@ -10,9 +10,10 @@ SIDE_BY_SIDE = --numprocesses=auto --dist=loadfile
 VAGRANT = rubocop vagrant vagrant-libvirt
 BOX = fdisk grub-common grub-pc-bin qemu-utils
 EMULATION = dnsmasq-base iptables libvirt-clients libvirt-daemon-system qemu-system-x86 slirp4netns
+POWERBI = tests/integration/powerbi_tools
 LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
-.PHONY: help up down test test-all scorecard vagrant-box vagrant-smoke check lint lock artifacts bootstrap
+.PHONY: help up down test test-all scorecard bench vagrant-box vagrant-smoke check lint lock artifacts powerbi-tools bootstrap
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -25,16 +26,20 @@ down: bootstrap ## remove the lab and leave nothing behind but the caches
 	$(LAB) ansible/lab_down.yml
 	@rmdir .lab 2>/dev/null || true
 
-test: artifacts check ## every test: unit, consistency, simulation, integration, system
+test: artifacts powerbi-tools check ## every test: unit, consistency, simulation, integration, system
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 tests/system
 
-test-all: artifacts check ## those, and the ones that take many minutes each
+test-all: artifacts powerbi-tools check ## those, and the ones that take many minutes each
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "slow or not slow" tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 -m "slow or not slow" tests/system
 
 scorecard: artifacts ## the faults tried anew, and the table of them in the README
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
+
+bench: bootstrap ## how fast reports are answered; BARS=50000000 for the full size (10 GB, an hour)
+	PYTHONPATH=tests:daemons $(BIN)/python tests/bench/queries.py --bars $(BARS)
+bench: BARS = 2000000
 
 vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local
 	@ansible/bootstrap.sh $(VAGRANT) $(BOX)
@@ -58,12 +63,16 @@ lint: bootstrap ## every linter
 lock: bootstrap ## write the lock files anew from setup.cfg, versions.yml and the poms
 	$(BIN)/uv pip compile -q $(LOCK) setup.cfg -o ansible/artifacts/requirements.lock
 	$(BIN)/uv pip compile -q $(LOCK) --extra spark --extra dev -c ansible/artifacts/requirements.lock setup.cfg -o ansible/artifacts/requirements-dev.lock
+	$(BIN)/uv pip compile -q $(LOCK) --no-deps $(POWERBI)/requirements.in -o $(POWERBI)/requirements.lock
 	$(BIN)/python ansible/artifacts/resolve.py --lock
 	rm -rf *.egg-info
 lock: LOCK = --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --override ansible/artifacts/overrides.txt
 
 artifacts: bootstrap ## fetch and verify what the hosts will run
 	@$(BIN)/python ansible/artifacts/resolve.py >/dev/null
+
+powerbi-tools: bootstrap ## Microsoft's parser of Power BI models, for the tests
+	@$(POWERBI)/install.sh
 
 bootstrap: ## this machine as a control node: Debian packages and .venv
 	@ansible/bootstrap.sh

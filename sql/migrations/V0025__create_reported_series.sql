@@ -1,5 +1,6 @@
--- Bars that came as they were made lie on disk day by day; such an index is next to nothing to keep for the sink.
-CREATE INDEX bar_of_day ON market.bar USING brin (bar_time) WITH (autosummarize = on);
+-- Bars that came as they were made lie on disk day by day: such an index is next to nothing to keep for the sink, and
+-- has the planner know how many days a month has.
+CREATE INDEX bar_of_day ON market.bar USING brin (((bar_time AT TIME ZONE 'UTC')::date)) WITH (autosummarize = on);
 
 -- A simulated market runs ahead of the wall clock: how far, the auditor's last run tells. A real one that nobody has
 -- audited for a while still ages.
@@ -36,27 +37,49 @@ WHERE
     );
 COMMENT ON VIEW market.reported_session IS 'The calendar of the exchange that reports are about.';
 
+CREATE VIEW market.session_day AS
+SELECT
+    session.trading_date,
+    session.day_start,
+    session.open,
+    session.close,
+    (session.day_start AT TIME ZONE 'UTC')::date + later.days AS utc_date,
+    later.days <= (session.close AT TIME ZONE 'UTC')::date - (session.day_start AT TIME ZONE 'UTC')::date
+        AS has_regular_hours
+FROM market.reported_session AS session
+CROSS JOIN (VALUES (0), (1)) AS later (days);
+COMMENT ON VIEW market.session_day IS
+'The two dates of UTC''s on which each day of the exchange''s lies, and whether its regular session reaches into them.';
+
+CREATE FUNCTION market.step_of(name text) RETURNS interval
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT CASE name WHEN 'daily' THEN '1 day' ELSE name END::interval $$;
+COMMENT ON FUNCTION market.step_of IS 'How long a bar of an interval lasts.';
+
 CREATE VIEW market.known_series AS
 SELECT
     latest.symbol,
     latest.interval,
+    latest.bar_time,
+    latest.open,
+    latest.high,
+    latest.low,
+    latest.close,
+    latest.volume,
+    latest.is_final,
+    latest.source,
+    latest.fetched_at,
     series.since,
-    CASE latest.interval WHEN 'daily' THEN '1 day'::interval ELSE latest.interval::interval END AS step,
+    market.step_of(latest.interval) AS step,
     coalesce(series.ready_after, '0'::interval) AS ready_after,
     series.symbol IS NOT NULL AS is_collected
 FROM market.latest_bar AS latest
 LEFT JOIN market.series AS series
     ON latest.symbol = series.symbol AND latest.interval = series.interval AND series.until IS NULL;
-COMMENT ON VIEW market.known_series IS 'Each series of which there is a bar, collected still or not.';
+COMMENT ON VIEW market.known_series IS
+'Each series of which there is a bar, collected still or not, with its newest bar.';
 
 CREATE VIEW market.reported_series AS
-SELECT DISTINCT ON (known.symbol)
-    known.symbol,
-    known.interval,
-    known.since,
-    known.step,
-    known.ready_after,
-    known.is_collected
+SELECT DISTINCT ON (known.symbol) known.* -- noqa: AM04
 FROM market.known_series AS known
 ORDER BY known.symbol ASC, known.step ASC;
 COMMENT ON VIEW market.reported_series IS

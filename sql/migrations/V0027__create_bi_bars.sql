@@ -1,12 +1,6 @@
--- The least of winter's and summer's, so that no time from midnight to the close falls on another date.
-CREATE VIEW market.midnight AS
-SELECT min((session.day_start AT TIME ZONE 'UTC') - session.trading_date::timestamp) AS after
-FROM market.reported_session AS session;
-COMMENT ON VIEW market.midnight IS 'How long after UTC''s midnight the exchange''s is at least.';
-
--- The date as a bar's own time tells it joins large sets; the session's bounds reach the index and the partition when
--- there are few days. Midnight and a time since then make the exchange's clock, as no session begins on the day on
--- which clocks are changed. A price has by its contract twelve digits before the point and eight after it.
+-- The date by UTC finds the bars of some days and joins those of many; the session's bounds reach the partition, with a
+-- symbol its key, too. Midnight and a time since then make the exchange's clock, as no session begins on the day on
+-- which clocks are changed. A price has, by the bar's contract, twelve digits before the point and eight after it.
 CREATE VIEW bi.bar AS
 SELECT -- noqa: ST06
     bar.symbol,
@@ -28,9 +22,9 @@ SELECT -- noqa: ST06
     )::numeric(5, 2) AS completeness_pct
 FROM market.reported_series AS series
 INNER JOIN market.bar AS bar ON series.symbol = bar.symbol AND series.interval = bar.interval
-INNER JOIN market.reported_session AS session
+INNER JOIN market.session_day AS session
     ON
-        ((bar.bar_time AT TIME ZONE 'UTC') - (SELECT midnight.after FROM market.midnight))::date = session.trading_date
+        (bar.bar_time AT TIME ZONE 'UTC')::date = session.utc_date AND session.has_regular_hours
         AND bar.bar_time >= session.day_start AND bar.bar_time < session.close
 LEFT JOIN market.completeness AS account
     ON
@@ -73,9 +67,9 @@ SELECT -- noqa: ST06
     bar.fetched_at AT TIME ZONE 'UTC' AS fetched_utc
 FROM market.known_series AS series
 INNER JOIN market.bar AS bar ON series.symbol = bar.symbol AND series.interval = bar.interval
-LEFT JOIN market.reported_session AS session
+LEFT JOIN market.session_day AS session
     ON
-        ((bar.bar_time AT TIME ZONE 'UTC') - (SELECT midnight.after FROM market.midnight))::date = session.trading_date
+        (bar.bar_time AT TIME ZONE 'UTC')::date = session.utc_date
         AND bar.bar_time >= session.day_start AND bar.bar_time < session.day_start + '1 day'::interval;
 COMMENT ON VIEW bi.bar_all IS
 'Every stored bar: all intervals, all hours, those that still form. Choose one interval, or volumes count twice.';
@@ -95,12 +89,13 @@ COMMENT ON COLUMN bi.bar_all.is_regular_session IS 'The bar overlaps the regular
 COMMENT ON COLUMN bi.bar_all.source IS 'The vendor.';
 COMMENT ON COLUMN bi.bar_all.fetched_utc IS 'When the vendor told these values last, in UTC.';
 
+-- Counted before it is known which series is reported, so that one pass is made over the bars and nothing is sorted.
 -- The first and the last bar are looked up by the key when somebody asks for their prices.
 CREATE VIEW bi.day_bar AS
 WITH day AS (
     SELECT
-        series.symbol,
-        series.interval,
+        bar.symbol,
+        bar.interval,
         session.trading_date,
         min(bar.bar_time) AS first_bar,
         max(bar.bar_time) AS last_bar,
@@ -108,15 +103,13 @@ WITH day AS (
         min(bar.low) AS low,
         sum(bar.volume) AS volume,
         count(*) AS bars
-    FROM market.reported_series AS series
-    INNER JOIN market.bar AS bar ON series.symbol = bar.symbol AND series.interval = bar.interval
-    INNER JOIN market.reported_session AS session
+    FROM market.bar AS bar
+    INNER JOIN market.session_day AS session
         ON
-            ((bar.bar_time AT TIME ZONE 'UTC') - (SELECT midnight.after FROM market.midnight))::date
-            = session.trading_date
+            (bar.bar_time AT TIME ZONE 'UTC')::date = session.utc_date AND session.has_regular_hours
             AND bar.bar_time >= session.day_start AND bar.bar_time < session.close
-    WHERE bar.is_final AND bar.bar_time + series.step > session.open
-    GROUP BY series.symbol, series.interval, session.trading_date
+    WHERE bar.is_final AND bar.bar_time + market.step_of(bar.interval) > session.open
+    GROUP BY bar.symbol, bar.interval, session.trading_date
 )
 
 SELECT -- noqa: ST06
@@ -142,6 +135,7 @@ SELECT -- noqa: ST06
         / nullif(account.expected - account.pending - account.no_trade - account.halt - account.halt_inferred, 0)
     )::numeric(5, 2) AS completeness_pct
 FROM day
+INNER JOIN market.reported_series AS series ON day.symbol = series.symbol AND day.interval = series.interval
 LEFT JOIN market.completeness AS account
     ON
         day.symbol = account.symbol AND day.interval = account.interval

@@ -32,21 +32,21 @@ COMMENT ON COLUMN bi.completeness.completeness_pct IS
 -- The newest day's account is read by its date at once, an older bar's day is looked up for itself.
 CREATE VIEW bi.latest_bar AS
 SELECT -- noqa: ST06
-    latest.symbol,
-    latest.interval,
+    series.symbol,
+    series.interval,
     coalesce(past.trading_date, today.trading_date) AS trading_date,
-    latest.bar_time AT TIME ZONE 'UTC' AS ts_utc,
+    series.bar_time AT TIME ZONE 'UTC' AS ts_utc,
     coalesce(past.trading_date, today.trading_date)
-    + (latest.bar_time - coalesce(past.day_start, today.day_start)) AS ts_exchange,
-    latest.open::numeric(20, 8) AS open,
-    latest.high::numeric(20, 8) AS high,
-    latest.low::numeric(20, 8) AS low,
-    latest.close::numeric(20, 8) AS close,
-    latest.volume,
-    latest.is_final,
-    latest.source,
-    latest.fetched_at AT TIME ZONE 'UTC' AS fetched_utc,
-    greatest(0, extract(EPOCH FROM clock.as_of - latest.bar_time - series.step))::bigint AS age_seconds,
+    + (series.bar_time - coalesce(past.day_start, today.day_start)) AS ts_exchange,
+    series.open::numeric(20, 8) AS open,
+    series.high::numeric(20, 8) AS high,
+    series.low::numeric(20, 8) AS low,
+    series.close::numeric(20, 8) AS close,
+    series.volume,
+    series.is_final,
+    series.source,
+    series.fetched_at AT TIME ZONE 'UTC' AS fetched_utc,
+    greatest(0, extract(EPOCH FROM clock.as_of - series.bar_time - series.step))::bigint AS age_seconds,
     CASE
         WHEN today.trading_date IS NULL THEN TRUE
         -- Nothing of this day is due yet: it is enough to have the day before.
@@ -61,11 +61,10 @@ SELECT -- noqa: ST06
         -- At the day's end a symbol may have its last trade long before the close.
         ELSE
             clock.as_of < today.close
-            AND latest.bar_time + 5 * series.step + series.ready_after + '5 minutes'::interval < clock.as_of
+            AND series.bar_time + 5 * series.step + series.ready_after + '5 minutes'::interval < clock.as_of
     END AS is_stale,
     account.completeness_pct
 FROM market.reported_series AS series
-INNER JOIN market.latest_bar AS latest ON series.symbol = latest.symbol AND series.interval = latest.interval
 CROSS JOIN market.market_clock AS clock
 LEFT JOIN market.current_session AS today ON TRUE
 LEFT JOIN LATERAL (
@@ -74,9 +73,9 @@ LEFT JOIN LATERAL (
         session.day_start
     FROM market.reported_session AS session
     WHERE
-        (latest.bar_time < today.day_start OR today.day_start IS NULL)
-        AND session.day_start <= latest.bar_time
-        AND session.trading_date <= (latest.bar_time AT TIME ZONE 'UTC')::date + 1
+        (series.bar_time < today.day_start OR today.day_start IS NULL)
+        AND session.day_start <= series.bar_time
+        AND session.trading_date <= (series.bar_time AT TIME ZONE 'UTC')::date + 1
     ORDER BY session.trading_date DESC
     LIMIT 1
 ) AS past ON TRUE

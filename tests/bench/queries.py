@@ -1,0 +1,86 @@
+"""How fast the schema bi answers what reports ask, on a real PostgreSQL with Debian's settings.
+
+Run by ``make bench``. Bars of 1,000 symbols in the order in which they come, and newest bars of 11,000 symbols; each
+statement as bi_reader, the fastest and the median of some runs, with everything in memory that fits there.
+"""
+
+import argparse
+import contextlib
+import statistics
+import time
+
+import psycopg2.extensions
+
+from integration.services.database import Database, postgresql_server
+from support.market_table import fill
+
+_SYMBOLS, _LATEST = 1_000, 11_000
+_BARS_OF_A_DAY = 390
+_RUNS = 7
+# A session of 2026 inside of what is filled.
+_DAY = "2026-03-06"
+_LISTED = f"""
+INSERT INTO market.series
+SELECT 'L' || number, '1min', '2026-01-01Z', NULL, 'XNYS', false, '10 seconds'
+FROM generate_series(1, {_LATEST - _SYMBOLS}) AS number;
+INSERT INTO market.latest_bar
+SELECT 'L' || number, '1min', '2026-03-09 19:59Z', 10, 12, 9, 11, 5, true, 'simulator', 'r', '2026-03-09 20:00:10Z'
+FROM generate_series(1, {_LATEST - _SYMBOLS}) AS number;
+INSERT INTO market.completeness
+SELECT symbol, '1min', '2026-03-09', 390, 390, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM market.series WHERE symbol LIKE 'L%';
+ANALYZE market.series, market.latest_bar, market.completeness
+"""
+# Milliseconds that are allowed at 50 million bars.
+_QUESTIONS = {
+    "a day of a symbol": (10, f"SELECT * FROM bi.bar WHERE symbol = 'S00500' AND trading_date = '{_DAY}'"),
+    f"newest bar of {_LATEST:,} symbols": (50, "SELECT * FROM bi.latest_bar"),
+    f"a day of {_SYMBOLS:,} symbols, summed": (
+        500,
+        f"SELECT symbol, high, low, volume, bars FROM bi.day_bar WHERE trading_date = '{_DAY}'",
+    ),
+    "the same with first and last prices": (None, f"SELECT * FROM bi.day_bar WHERE trading_date = '{_DAY}'"),
+    "all days of a symbol": (None, "SELECT * FROM bi.day_bar WHERE symbol = 'S00500'"),
+    "change marker": (5, "SELECT * FROM bi.change_marker"),
+    "freshness": (None, "SELECT * FROM bi.freshness"),
+}
+
+
+def measure(session: psycopg2.extensions.connection, statement: str) -> list[float]:
+    """Return the milliseconds of each run, of which the first, that fills the memory, is left out."""
+    taken = []
+    with session.cursor() as cursor:
+        for _ in range(_RUNS + 1):
+            began = time.perf_counter()
+            cursor.execute(statement)
+            cursor.fetchall()
+            taken.append(1000 * (time.perf_counter() - began))
+    return taken[1:]
+
+
+def main(bars: int) -> None:
+    """Fill a database and print a table."""
+    days = max(3, round(bars / _SYMBOLS / _BARS_OF_A_DAY))
+    with postgresql_server() as server, server.migrated_database() as database:
+        began = time.perf_counter()
+        fill(database, symbols=_SYMBOLS, days=days)
+        database.query(_LISTED)
+        size = f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days"
+        print(f"{size}, stored in {time.perf_counter() - began:.0f} s\n")
+        print("| question | budget, 50 million bars | fastest | median |\n| --- | ---: | ---: | ---: |")
+        with contextlib.closing(database.connect("bi_reader")) as session:
+            for question, (budget, statement) in _QUESTIONS.items():
+                taken = measure(session, statement)
+                allowed = f"{budget} ms" if budget else ""
+                told = f"{min(taken):.1f} ms | {statistics.median(taken):.1f} ms"
+                print(f"| {question} | {allowed} | {told} |", flush=True)
+
+
+def _count(database: Database) -> int:
+    ((count,),) = database.query("SELECT count(*) FROM market.bar")
+    return int(count)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--bars", type=int, default=2_000_000, help="about how many bars to store")
+    main(arguments.parse_args().bars)
