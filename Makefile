@@ -37,7 +37,7 @@ test-all: artifacts powerbi-tools check ## those, and the ones that take many mi
 scorecard: artifacts ## the faults tried anew, and the table of them in the README
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
-bench: bootstrap ## how fast reports are answered; BARS=50000000 for the full size (10 GB, an hour)
+bench: bootstrap ## how fast reports are answered; BARS=50000000 for the full size
 	PYTHONPATH=tests:daemons $(BIN)/python tests/bench/queries.py --bars $(BARS)
 bench: BARS = 2000000
 
