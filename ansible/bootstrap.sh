@@ -71,7 +71,7 @@ locked() {
 }
 
 install_venv() {
-    want=$(cat "$lock" "$0" | sha256sum | cut -c1-64)-$here
+    want=$(cat "$lock" "$here/setup.cfg" "$0" | sha256sum | cut -c1-64)-$here
     # The stamp tells of the lock alone: the system's Python may have gone, and so may the cache, or it is another one.
     [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || [ ! -e "$wheel" ] || ! "$venv/bin/python" --version >/dev/null 2>&1 || return 0
     find_python
@@ -86,6 +86,8 @@ install_venv() {
     say "installing the locked Python packages"
     "$venv/bin/uv" pip sync -q --python "$venv/bin/python" --require-hashes "$work/others.txt"
     install_pyspark
+    # The project itself as it lies here: an operator plans with `market-pulse plan` before there is a host.
+    "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-index --no-build-isolation --editable "$here"
     echo "$want" >"$stamp"
 }
 

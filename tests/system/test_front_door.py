@@ -80,6 +80,12 @@ def test_make_up_ends_with_the_first_bars_of_at_least_five_symbols(printed: str)
     assert len(set(rows)) >= 5, printed[-3000:]
 
 
+@pytest.mark.usefixtures("printed")
+def test_the_control_machine_has_the_control_command(newcomer: Newcomer) -> None:
+    planned = newcomer.run(".venv/bin/market-pulse", "plan", "--symbols", "6", "--interval", "1min")
+    assert "kafka_heap" in planned
+
+
 def test_the_ways_in_that_it_prints_lead_in(newcomer: Newcomer, printed: str) -> None:
     ssh = next(line.strip() for line in printed.splitlines() if re.match(r" +ssh -F \S+ \S+$", line))
     assert "IBM" in newcomer.run(*ssh.split(), "market-pulse status")

@@ -16,6 +16,7 @@ from market_pulse.cli import (
     lineage,
     metrics,
     moments,
+    plan,
     quarantine,
     rebuild,
     render,
@@ -41,6 +42,7 @@ for changing in (replay.replay, rebuild.rebuild, backfill.backfill):
     app.command()(recorded(changing))
 app.command()(budget.budget)
 app.command()(exported.exported)
+app.command()(plan.plan)
 
 
 @app.callback()

@@ -16,7 +16,7 @@ from market_pulse.sources.http import HttpClient, HttpError
 from market_pulse.sources.redact import Redactor
 
 # The vendor's free key: 25 calls a day and one a second, with a little air for the way there.
-_FREE_LIMITS = Limits(per_day=25, gap=timedelta(seconds=1.1))
+FREE_LIMITS = Limits(per_day=25, gap=timedelta(seconds=1.1))
 _ENTITLEMENTS = {Plan.DELAYED: "delayed", Plan.PREMIUM: "realtime"}
 _DELAY = timedelta(minutes=15)
 # Without an entitlement the data end with the last session that is over, four hours of late trading included.
@@ -56,7 +56,7 @@ class AlphaVantage:
 
     def limits(self) -> Limits:
         """Return what the plan allows."""
-        return _FREE_LIMITS if self._account.plan is Plan.FREE else Limits(per_minute=self._account.calls_per_minute)
+        return FREE_LIMITS if self._account.plan is Plan.FREE else Limits(per_minute=self._account.calls_per_minute)
 
     def offer(self, symbols: Sequence[str], interval: Interval) -> Offer:
         """Return what the plan serves."""

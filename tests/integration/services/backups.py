@@ -15,6 +15,7 @@ from integration.services.processes import require
 from market_pulse.backup import job, proof
 from market_pulse.backup.settings import BackupSettings, ProofSettings
 from support.repository import ANSIBLE, group_vars
+from support.waiting import eventually
 
 STANZA = group_vars("pipeline")["market_pulse_backup_stanza"]
 _ROLE = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
@@ -46,6 +47,11 @@ class BackedUp:
     def stop(self) -> None:
         """Stop it, as systemd would."""
         self._running.close()
+
+    def await_archived(self) -> None:
+        """Wait until every segment that is full has been archived."""
+        status = self.cluster.data / "pg_wal" / "archive_status"
+        eventually(lambda: not [*status.glob("*.ready")], within=60, what="the archived WAL")
 
     def back_up(self, database: Database) -> None:
         """Run the nightly job."""
