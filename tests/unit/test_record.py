@@ -17,6 +17,7 @@ LOOKING = {
     ("explain",),
     ("budget",),
     ("exported",),
+    ("plan",),
     ("alerts", "test"),
     ("quarantine", "list"),
     ("quarantine", "show"),
