@@ -26,6 +26,8 @@ NAME, BRIDGE, NETWORK = "mp-plan", "mp-plan", "10.77.6."
 VOLATILE = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/var/tmp", "/var/log", "/var/cache"),
     *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/lib/private", "/etc/ld.so.cache"),
+    # Whether a package's service is on or off.
+    "/etc/rc?.d",
 )
 # Of the packages, which stay; without a cluster nothing of the database's has to be started.
 TAKEN_FROM_PACKAGES = {"/etc/pgbackrest.conf", "/etc/systemd/system/multi-user.target.wants/postgresql.service"}
@@ -93,7 +95,7 @@ class Look:
 
     @classmethod
     def at(cls, host: Host) -> "Look":
-        pruned = " -o ".join(f"-path {folder}" for folder in VOLATILE)
+        pruned = " -o ".join(f"-path '{folder}'" for folder in VOLATILE)
         files = host.run(rf"find / -xdev \( {pruned} -o -name __pycache__ \) -prune -o -print").splitlines()
         return cls(
             files=frozenset(files),
