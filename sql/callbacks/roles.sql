@@ -7,7 +7,7 @@ DECLARE
 BEGIN
     FOREACH role_name IN ARRAY ARRAY[
         'market_pulse_owner', 'market_pulse_writer', 'market_pulse_keeper', 'market_pulse_auditor', 'bi_reader',
-        'market_pulse_monitor'
+        'market_pulse_monitor', 'market_pulse_replicator'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I', role_name);
@@ -71,3 +71,6 @@ ALTER ROLE market_pulse_monitor SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE market_pulse_monitor SET idle_session_timeout = '5min';
 -- Which WAL waits to be archived; pg_monitor may look at much more.
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_archive_statusdir() TO market_pulse_monitor;
+
+-- It copies the whole server for a standby, and enters no database: pg_hba.conf lets it in for nothing else.
+ALTER ROLE market_pulse_replicator LOGIN REPLICATION CONNECTION LIMIT 10;

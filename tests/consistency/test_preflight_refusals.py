@@ -98,6 +98,7 @@ CASES = {
     "short-retention": Case("kafka_topic_retention_days: 3", ("kafka_topic_retention_days is 3", "at least 7")),
     "text-retention": Case("kafka_topic_retention_days: '9'", ("kafka_topic_retention_days is '9'", "whole number")),
     "no-disk": Case("kafka_topic_max_gibibytes: 0", ("kafka_topic_max_gibibytes is 0", "at least 1")),
+    "no-wal": Case("postgresql_standby_wal_gibibytes: 0", ("postgresql_standby_wal_gibibytes is 0", "at least 1")),
     "no-days": Case("market_pulse_backup_keep_days: 0", ("market_pulse_backup_keep_days is 0", "at least 1")),
     "other-stanza": Case("market_pulse_backup_stanza: main", ("market_pulse_backup_stanza is not settable",)),
     "settle-text": Case("market_pulse_settle_seconds: '5'", ("market_pulse_settle_seconds is '5'", "0 or more")),
@@ -179,11 +180,13 @@ def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
     children = {tier: {"hosts": dict.fromkeys(hosts)} for tier, hosts in groups.items()}
     inventory = {"hosts": dict.fromkeys(names), "vars": everywhere, "children": children}
     tasks = refused(tmp_path, inventory, dict.fromkeys(names, NO_FACTS))
+    why = "a standby takes over when the primary's host is lost, so it must be another one"
     said = tasks["preflight : Refuse tiers with too few or too many hosts"]["a"]["msg"]
     assert said == [
         "the group kafka has a, b: it must have exactly one host",
         "the group consumer has no host: the inventory must name one for it",
         "the group simulator has a: with market_pulse_source alphavantage it must have none",
+        f"the groups postgresql and postgresql_standby both have a: {why}",
     ]
 
 

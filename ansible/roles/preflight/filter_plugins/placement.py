@@ -5,11 +5,23 @@ from typing import Any
 
 Groups = Mapping[str, list[str]]
 Variables = Mapping[str, Any]
+_STANDBY = "postgresql_standby"
 
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
-    """Return the tiers with too few or too many hosts: there is one of each, and any number of Spark's workers."""
-    return [problem for tier in tiers for problem in _tier_problems(tier, groups.get(tier, []), source)]
+    """Return the tiers with too few or too many hosts: there is one of each, and any number of workers and standbys."""
+    found = [problem for tier in tiers if tier != _STANDBY for problem in _tier_problems(tier, groups.get(tier, []), source)]
+    return [*found, *standby_problems(groups)]
+
+
+def standby_problems(groups: Groups) -> Iterator[str]:
+    """Yield standbys that would be of no use; there may be none."""
+    for host in groups.get(_STANDBY, []):
+        if host in groups.get("postgresql", []):
+            yield (
+                f"the groups postgresql and {_STANDBY} both have {host}: a standby takes over when the primary's host is "
+                "lost, so it must be another one"
+            )
 
 
 def _tier_problems(tier: str, hosts: list[str], source: str) -> Iterator[str]:

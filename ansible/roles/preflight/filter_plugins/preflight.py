@@ -106,6 +106,8 @@ def port_problems(
     for service, port in ports.items():
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= _LAST_PORT:
             yield f"market_pulse_ports.{service} is {port!r}: it must be a whole number from 1 to {_LAST_PORT}"
+    # A standby listens where the primary does.
+    tiers = {tier.removesuffix("_standby") for tier in tiers}
     listeners: dict[object, list[str]] = {}
     for service in services:
         if service in ports and _tier_of(service, all_tiers) in tiers:
@@ -185,6 +187,7 @@ def size_problems(variables: Variables) -> Iterator[str]:
         ("market_pulse_backup_keep_days", 1),
         ("market_pulse_backup_full_days", 1),
         ("market_pulse_backup_wal_gibibytes", 1),
+        ("postgresql_standby_wal_gibibytes", 1),
     ):
         value = variables[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
