@@ -6,6 +6,7 @@ MarketPulseError
 ├── StateError             a file in the unit's state directory cannot be used
 ├── CalendarError          an exchange or an instant that its calendar does not know
 ├── OrderError             what an operator asks the control command for cannot be done
+├── StandbyError           the server is a standby, and takes no writes
 ├── UpkeepError            a part of the daily upkeep failed
 ├── BackupError            a backup was not made, or could not be restored (see market_pulse.backup)
 ├── AlertError             a channel did not take an alert (see market_pulse.alerts)
@@ -38,6 +39,10 @@ class CalendarError(MarketPulseError):
 
 class OrderError(MarketPulseError):
     """What the control command was asked for cannot be done on this host, or at all."""
+
+
+class StandbyError(MarketPulseError):
+    """The server is a standby: what writes to it waits until it is the primary."""
 
 
 class UpkeepError(MarketPulseError):

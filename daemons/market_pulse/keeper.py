@@ -1,4 +1,4 @@
-"""How the auditor and the upkeep reach the database, each by an account of its own."""
+"""How the auditor and the upkeep reach the database of their own host, each by an account of its own."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - the dri
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from pydantic import Field, SecretStr
 
+from market_pulse.errors import StandbyError
 from market_pulse.settings import ClockSettings, DatabaseSettings
 
 _OPTIONS = "-c timezone=UTC -c client_min_messages=warning"
@@ -56,6 +57,7 @@ def connect(settings: AccountSettings, application: str, **session_settings: str
     """Open a session of an account, with other settings of PostgreSQL than the account's where some are given.
 
     Raises:
+        StandbyError: the server is a standby, and the work is done where the primary is.
         psycopg2.OperationalError: the server does not answer or refuses.
     """
     session: Connection = psycopg2.connect(
@@ -70,6 +72,9 @@ def connect(settings: AccountSettings, application: str, **session_settings: str
         options=" ".join([_OPTIONS, *(f"-c {name}={value}" for name, value in session_settings.items())]),
         **_DEAD_PEER,
     )
+    if session.info.parameter_status("in_hot_standby") == "on":
+        session.close()
+        raise StandbyError("the server of this host is a standby")
     return session
 
 

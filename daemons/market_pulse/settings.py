@@ -145,6 +145,7 @@ class DatabaseSettings(Settings):
     """Where the bars are stored; the password is a credential of the process that connects.
 
     `database_authority` is the file of the authority that vouches for the server: no session is opened without it.
+    `database_host` is one host, or, separated by commas, those of which one is the primary, as libpq takes them.
     """
 
     database_authority: FilePath

@@ -34,7 +34,8 @@ _TRANSIENT = ("08", "57P", "40", "55P03")
 class Database:
     """Where the bars are stored; no secret, because it travels to the executors inside Spark's tasks.
 
-    `authority` is the path, the same on every host, of the authority that vouches for the server.
+    `authority` is the path, the same on every host, of the authority that vouches for the server. `host` may be
+    several, separated by commas: the one that takes writes is meant.
     """
 
     host: str
@@ -53,6 +54,7 @@ class Database:
         session: Connection = psycopg2.connect(
             host=self.host,
             port=self.port,
+            target_session_attrs="read-write",
             sslmode="verify-full",
             sslrootcert=self.authority,
             dbname=self.name,

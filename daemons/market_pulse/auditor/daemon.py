@@ -13,6 +13,7 @@ from market_pulse.auditor import database, series
 from market_pulse.auditor.findings import News, alarms, findings, news, sentence
 from market_pulse.auditor.settings import AuditorSettings
 from market_pulse.clock import Clock
+from market_pulse.errors import StandbyError
 from market_pulse.health import GRACE_SECONDS
 from market_pulse.keeper import connect, note_run
 from market_pulse.notify import Notifier
@@ -65,6 +66,9 @@ class Auditor:
     def _run_cycle(self) -> None:
         try:
             self._tell(self._audit())
+        except StandbyError as error:
+            # Once it is promoted, the next look finds a primary.
+            self._tell(f"idle: {error}, nothing is audited here")
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             self._disconnect()
             if error.pgcode is not None and error.pgcode.startswith(_CONFLICT):

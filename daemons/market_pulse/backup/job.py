@@ -9,7 +9,7 @@ from psycopg2.extras import execute_values
 
 from market_pulse import log
 from market_pulse.backup.repository import Backup, Kind, Repository
-from market_pulse.backup.server import connect
+from market_pulse.backup.server import connect, is_standby
 from market_pulse.backup.settings import BackupSettings
 
 # A night's backup begins a little earlier or later than the one a week before.
@@ -47,7 +47,11 @@ def run(settings: BackupSettings) -> Backup:
 def main() -> None:
     """Run once; the timer says when."""
     log.setup()
-    made = run(BackupSettings.load())
+    settings = BackupSettings.load()
+    if is_standby(settings):
+        log.event(_log, logging.INFO, "nothing done", why="the server of this host is a standby")
+        return
+    made = run(settings)
     seconds = (made.finished_at - made.started_at).total_seconds()
     log.event(
         _log, logging.INFO, "done", backup=made.label, kind=made.kind, bytes=made.size_bytes, seconds=f"{seconds:.0f}"

@@ -14,7 +14,7 @@ from market_pulse import log
 from market_pulse.backup import scratch
 from market_pulse.backup.content import Marked, contents, differences, mark
 from market_pulse.backup.repository import Backup, Repository
-from market_pulse.backup.server import connect
+from market_pulse.backup.server import connect, is_standby
 from market_pulse.backup.settings import ProofSettings
 from market_pulse.errors import BackupError
 
@@ -133,7 +133,11 @@ def _session(settings: ProofSettings) -> Connection:
 def main() -> None:
     """Run once; the timer says when."""
     log.setup()
-    outcome = run(ProofSettings.load())
+    settings = ProofSettings.load()
+    if is_standby(settings):
+        log.event(_log, logging.INFO, "nothing done", why="the server of this host is a standby")
+        return
+    outcome = run(settings)
     if outcome.verdict is not Verdict.PROVEN:
         raise BackupError(f"{outcome.verdict}: {outcome.sentence}")
     log.event(_log, logging.INFO, "restore proven", backup=outcome.backup, what=outcome.sentence)

@@ -34,8 +34,11 @@ def connect(
     *,
     seconds: int = QUICK_SECONDS,
     credentials: Path = CREDENTIALS,
+    host: str | None = None,
 ) -> Connection:
     """Open a session in UTC whose statements, and pauses between them in a transaction, last at most `seconds`.
+
+    It is with the primary, or with the given host, whatever that is.
 
     Raises:
         SettingsError: the account's credential is not on this host; the message says where it is.
@@ -43,8 +46,10 @@ def connect(
     """
     patience = f"-c statement_timeout={seconds}s -c idle_in_transaction_session_timeout={seconds}s"
     session: Connection = psycopg2.connect(
-        host=settings.database_host,
+        host=host or settings.database_host,
         port=settings.database_port,
+        # Not read-write, which the monitor's sessions are not by themselves.
+        target_session_attrs="any" if host else "primary",
         sslmode="verify-full",
         sslrootcert=str(settings.database_authority),
         dbname=settings.database_name,

@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from market_pulse import log
 from market_pulse.clock import MarketClock
-from market_pulse.errors import MarketPulseError, UpkeepError
+from market_pulse.errors import MarketPulseError, StandbyError, UpkeepError
 from market_pulse.keeper import connect, note_run
 from market_pulse.upkeep import calendar, partitions
 from market_pulse.upkeep.export import Exporter
@@ -105,8 +105,12 @@ def main() -> None:
     if checking:
         return
     away = retry_if_exception_type(psycopg2.OperationalError)
-    for attempt in Retrying(retry=away, stop=stop_after_delay(_CONNECT_SECONDS), wait=wait_fixed(2), reraise=True):
-        with attempt:
-            connection = connect(settings, "market-pulse upkeep", **_LONG)
+    try:
+        for attempt in Retrying(retry=away, stop=stop_after_delay(_CONNECT_SECONDS), wait=wait_fixed(2), reraise=True):
+            with attempt:
+                connection = connect(settings, "market-pulse upkeep", **_LONG)
+    except StandbyError as error:
+        log.event(_log, logging.INFO, "nothing done", why=error)
+        return
     with contextlib.closing(connection):
         log.event(_log, logging.INFO, "done", what=run(settings, connection))

@@ -1,6 +1,7 @@
 """A real PostgreSQL server, Debian's, on a free loopback port."""
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -110,7 +111,7 @@ class Server:
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", (_TEMPLATE,))
             exists = cursor.fetchone() is not None
         if not exists:
-            self._make_template()
+            self.make_database(_TEMPLATE)
         # A copy has the template's schemas and none of its own privileges.
         yield from self._database(_TEMPLATE, _ROLES.read_text())
 
@@ -122,11 +123,13 @@ class Server:
         command = [pgmigrate, "migrate", "-t", target, "-d", ROOT / "sql", "-c", dsn]
         subprocess.run(command, check=True)
 
-    def _make_template(self) -> None:
-        self.execute(f"CREATE DATABASE {_TEMPLATE}")
-        self.migrate(_TEMPLATE)
+    def make_database(self, name: str) -> Database:
+        """Make a migrated database that stays for as long as the cluster, and give the accounts their password."""
+        self.execute(f"CREATE DATABASE {name}")
+        self.migrate(name)
         logins = (role for account, role in self.accounts.items() if account != "owner")
         self.execute(*(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'" for role in logins))
+        return Database(self, name)
 
     def _database(self, template: str, privileges: str = "SELECT") -> Iterator[Database]:
         name = f"test_{uuid.uuid4().hex[:12]}"
@@ -146,6 +149,7 @@ class Cluster:
     directory: Path
     binaries: Path
     port: int
+    host: str = "127.0.0.1"
 
     @property
     def data(self) -> Path:
@@ -157,7 +161,7 @@ class Cluster:
         """Run a server on it until the block ends, with more settings than the usual ones."""
         log, authority = self.directory / "server.log", self.directory / "ca.crt"
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": self.port,
             "unix_socket_directories": self.directory,
             "fsync": "off",
@@ -166,13 +170,17 @@ class Cluster:
             "ssl_key_file": self.directory / "server.key",
             "max_connections": 50,
         } | more
-        _certify(self.directory, authority)
+        _certify(self.directory, authority, self.host)
         settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         # SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is awaited.
         with running(
-            [self.binaries / "postgres", "-D", self.data, *settings], log=log, user=OS_USER, stop_signal=SIGINT
+            [self.binaries / "postgres", "-D", self.data, *settings],
+            log=log,
+            env={"HOME": str(self.directory)},
+            user=OS_USER,
+            stop_signal=SIGINT,
         ) as process:
-            server = Server(self.directory, self.port, log, authority)
+            server = Server(self.directory, self.port, log, authority, self.host)
             wait_until(lambda: _answers(server) or process.poll() is not None, what="start", seconds=30, log=log)
             yield server
 
@@ -180,25 +188,39 @@ class Cluster:
         """Run a command as the user who owns the cluster, and return what it printed."""
         become = ["setpriv", "--reuid", OS_USER, "--regid", OS_USER, "--init-groups"] if OS_USER else []
         done = subprocess.run(
-            [*become, *command], capture_output=True, text=True, check=False, cwd=self.directory, timeout=120
+            [*become, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.directory,
+            # Where libpq looks for more, and may look.
+            env={**os.environ, "HOME": str(self.directory)},
+            timeout=120,
         )
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Make a cluster, and remove it when the block ends."""
-    made = Cluster(Path(tempfile.mkdtemp(prefix="mp-postgresql-")), _binaries(), free_port())
+def place(port: int, host: str = Cluster.host) -> Iterator[Cluster]:
+    """Give a place for a cluster, without data, and remove it when the block ends."""
+    made = Cluster(Path(tempfile.mkdtemp(prefix="mp-postgresql-")), _binaries(), port, host)
     try:
         if OS_USER is not None:
             shutil.chown(made.directory, OS_USER, OS_USER)
+        yield made
+    finally:
+        shutil.rmtree(made.directory)
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Make a cluster, and remove it when the block ends."""
+    with place(free_port()) as made:
         encoding = ["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
         made.run(made.binaries / "initdb", "-D", made.data, *encoding, *auth)
         yield made
-    finally:
-        shutil.rmtree(made.directory)
 
 
 @contextlib.contextmanager
@@ -208,16 +230,21 @@ def postgresql_server() -> Iterator[Server]:
         yield server
 
 
-def _certify(directory: Path, authority: Path) -> None:
-    """Make an authority, and a certificate that the server may read."""
-    ca = trustme.CA()
+def _certify(directory: Path, authority: Path, host: str) -> None:
+    """Write the authority of all these servers, and a certificate that the server may read."""
+    ca = _authority()
     ca.cert_pem.write_to_path(authority)
-    certificate = ca.issue_cert(Server.host)
+    certificate = ca.issue_cert(host)
     certificate.cert_chain_pems[0].write_to_path(directory / "server.crt")
     certificate.private_key_pem.write_to_path(directory / "server.key")
     (directory / "server.key").chmod(0o600)
     if OS_USER is not None:
         shutil.chown(directory / "server.key", OS_USER, OS_USER)
+
+
+@functools.cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
 
 
 def _answers(server: Server) -> bool:
