@@ -82,6 +82,7 @@ def job(database: Database, broker: Broker, topic: str, tmp_path: Path) -> Job:
             **database.environment("monitor"),
             "MP_ALERT_AFTER_SECONDS": "0",
             "MP_ALERT_HOST": "bars.example.net",
+            "MP_ALERT_ADDRESS": "127.0.0.1",
             "MP_ALERT_OF_PIPELINE": "false",
             "MP_ALERT_QUIET_HOURS": "",
             "MP_EXCHANGE": "XNYS",

@@ -15,6 +15,7 @@ from market_pulse.cli import metrics
 from market_pulse.cli.backups import Archive, Backups, Failed, Made, Proven
 from market_pulse.cli.facts import AuditFinding, Completeness, Facts, Ledger, Partition, Run, Series, Unit
 from market_pulse.cli.host import Certificate, FileSystem, Host
+from market_pulse.cli.replication import Replication, Slot, Standby
 from market_pulse.cli.report import assess
 from market_pulse.health import ConsumerProgress
 from support.repository import ROOT
@@ -65,6 +66,11 @@ FACTS = Facts(
         Failed(NOW - timedelta(hours=1), "different", "market.bar_2026_01 has other values"),
         Archive(2, NOW - timedelta(minutes=1), NOW - timedelta(minutes=2)),
     ),
+    replication=Replication(
+        "10.0.0.1",
+        (Standby("10.0.0.2", behind_bytes=4096, behind_seconds=0.5), Standby("10.0.0.3", problem="refused")),
+        (Slot("standby_db2", is_active=True, is_lost=False), Slot("standby_db3", is_active=False, is_lost=True)),
+    ),
     unreachable={"Kafka": "no brokers"},
 )
 # Words for people, and what another figure says.
@@ -95,7 +101,7 @@ def test_every_figure_is_printed() -> None:
     at, tomorrow = NOW.timestamp(), (NOW + timedelta(days=400)).timestamp()
     assert printed(FACTS) == {
         "level": 2,
-        "findings attention": 8,
+        "findings attention": 10,
         "findings down": 4,
         "asked_timestamp_seconds": at,
         "market_timestamp_seconds": at + 60,
@@ -166,6 +172,15 @@ def test_every_figure_is_printed() -> None:
         "wal_waiting_files": 2,
         "wal_waiting_timestamp_seconds": at - 60,
         "wal_archived_timestamp_seconds": at - 120,
+        "database_primary 10.0.0.1": 1,
+        "standby_up 10.0.0.2": 1,
+        "standby_up 10.0.0.3": 0,
+        "standby_behind_bytes 10.0.0.2": 4096,
+        "standby_behind_seconds 10.0.0.2": 0.5,
+        "standby_slot_active standby_db2": 1,
+        "standby_slot_active standby_db3": 0,
+        "standby_slot_lost standby_db2": 0,
+        "standby_slot_lost standby_db3": 1,
     }
 
 

@@ -28,7 +28,8 @@ def run(settings: AlertSettings, report: Report, ways: Sequence[Channel]) -> boo
     """
     path, now = settings.state_directory / state.NAME, report.facts.at
     known = state.load(path)
-    findings = [finding for finding in report.findings if finding.of_host or settings.alert_of_pipeline]
+    of_pipeline = settings.tells_of_pipeline(report.facts.replication)
+    findings = [finding for finding in report.findings if finding.of_host or of_pipeline]
     lives = observe(known.lives, findings, now, settings.rules, all_asked=not report.facts.unreachable)
     told: dict[str, Mapping[str, Told]] = {}
     all_taken = True

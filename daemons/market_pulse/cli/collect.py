@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names its classes in lower case
 
 from market_pulse import progress
-from market_pulse.cli import backup_facts, host_facts
+from market_pulse.cli import backup_facts, host_facts, replication_facts
 from market_pulse.cli.database import connect
 from market_pulse.cli.facts import AuditFinding, Completeness, Facts, Ledger, Partition, Run, Series, Unit
 from market_pulse.cli.settings import CONSUMER_RUNTIME, CREDENTIALS, PRODUCER_RUNTIME, CliSettings
@@ -148,7 +148,7 @@ def _stored(settings: CliSettings, credentials: Path, market_time: datetime) -> 
     connection = connect(settings, credentials=credentials)
     try:
         with connection, connection.cursor() as cursor:
-            return {
+            told = {
                 "series": tuple(
                     Series(symbol, interval, bar_time, fetched_at, market_time - bar_time)
                     for symbol, interval, bar_time, fetched_at in _rows(cursor, _LATEST)
@@ -164,6 +164,7 @@ def _stored(settings: CliSettings, credentials: Path, market_time: datetime) -> 
                 "runs": {job: Run(*rest) for job, *rest in _rows(cursor, _RUNS)},
                 "positions": {row[:2]: row[2:] for row in _rows(cursor, _POSITIONS, settings.topic)},
             }
+        return {**told, "replication": replication_facts.look(settings, credentials, connection)}
     finally:
         connection.close()
 

@@ -8,6 +8,7 @@ import msgspec
 
 from market_pulse.cli.backups import Backups
 from market_pulse.cli.host import Host
+from market_pulse.cli.replication import Replication
 from market_pulse.contract import Interval
 from market_pulse.health import ConsumerProgress
 
@@ -146,6 +147,8 @@ class Facts:
     consumer: ConsumerProgress | None = None
     host: Host | None = None
     backups: Backups | None = None
+    # None where the database has one host alone.
+    replication: Replication | None = None
     unreachable: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from market_pulse.cli import backups
+from market_pulse.cli import backups, replication
 from market_pulse.cli.facts import Completeness, Facts
 from market_pulse.cli.finding import Level
 from market_pulse.cli.host import Host
@@ -93,6 +93,8 @@ def _figures(facts: Facts) -> list[str]:
         lines.append(f"{job}, {run.finished_at:%Y-%m-%d %H:%M:%S} UTC: {run.sentence}")
     if facts.backups is not None:
         lines.append(backups.line(facts.backups, facts.at))
+    if facts.replication is not None:
+        lines.append(replication.line(facts.replication))
     if facts.producer is not None:
         lines.append(_budget(facts.producer))
     if facts.host is not None:

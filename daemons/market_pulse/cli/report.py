@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from market_pulse.cli import backups, host
+from market_pulse.cli import backups, host, replication
 from market_pulse.cli.facts import Facts, Unit
 from market_pulse.cli.finding import Finding, Level
 
@@ -46,6 +46,8 @@ def _findings(facts: Facts) -> Iterator[Finding]:
     yield from _stored_findings(facts)
     if facts.backups is not None:
         yield from backups.findings(facts.backups, facts.at)
+    if facts.replication is not None:
+        yield from replication.findings(facts.replication)
     yield from _offset_findings(facts)
     if facts.bars is not None:
         yield from _audit_findings(facts)

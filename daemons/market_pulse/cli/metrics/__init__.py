@@ -8,13 +8,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from market_pulse.cli.finding import Level
-from market_pulse.cli.metrics import backups, parts, stored
+from market_pulse.cli.metrics import backups, parts, replication, stored
 from market_pulse.cli.report import Report
 
 NAME = "market_pulse.prom"
 LEVEL = "market_pulse_level", "0: all is well; 1: something needs attention; 2: down. As the exit code of status."
 FINDINGS = "market_pulse_findings", "How many things status finds wrong, by how wrong they are."
-METRICS = (*parts.METRICS, *stored.METRICS, *backups.METRICS)
+METRICS = (*parts.METRICS, *stored.METRICS, *backups.METRICS, *replication.METRICS)
 _READABLE_BY_ALL = 0o644
 
 
