@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from support.repository import ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars
 
 _SQL = ROOT / "sql"
 _MIGRATIONS = sorted((_SQL / "migrations").iterdir())
@@ -15,6 +16,15 @@ def test_the_accounts_are_those_of_the_deployment() -> None:
     created = re.search(r"ARRAY\[(.+?)\]", (_SQL / "callbacks" / "roles.sql").read_text(), re.DOTALL)
     assert created is not None
     assert set(re.findall(r"'(\w+)'", created[1])) == set(group_vars("pipeline")["market_pulse_accounts"].values())
+
+
+def test_every_account_that_logs_in_has_a_password_that_is_set_and_rotated() -> None:
+    passwords = yaml.safe_load((ANSIBLE / "roles/schema/vars/main.yml").read_text())["_schema_passwords"]
+    secrets = group_vars("secrets")
+    for account in group_vars("pipeline")["market_pulse_accounts"].keys() - {"owner"}:
+        name = f"market_pulse_postgresql_{account}_password"
+        assert secrets[name] == f"{{{{ vault_{name} }}}}"
+        assert f"market_pulse_accounts.{account}: {name}" in passwords
 
 
 def test_only_known_accounts_are_granted_anything() -> None:

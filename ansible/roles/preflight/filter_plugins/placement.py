@@ -10,7 +10,8 @@ _STANDBY = "postgresql_standby"
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
     """Return the tiers with too few or too many hosts: there is one of each, and any number of workers and standbys."""
-    found = [problem for tier in tiers if tier != _STANDBY for problem in _tier_problems(tier, groups.get(tier, []), source)]
+    needed = [tier for tier in tiers if tier != _STANDBY]
+    found = [problem for tier in needed for problem in _tier_problems(tier, groups.get(tier, []), source)]
     return [*found, *standby_problems(groups)]
 
 
@@ -19,8 +20,8 @@ def standby_problems(groups: Groups) -> Iterator[str]:
     for host in groups.get(_STANDBY, []):
         if host in groups.get("postgresql", []):
             yield (
-                f"the groups postgresql and {_STANDBY} both have {host}: a standby takes over when the primary's host is "
-                "lost, so it must be another one"
+                f"the groups postgresql and {_STANDBY} both have {host}: a standby takes over when the primary's host "
+                "is lost, so it must be another one"
             )
 
 
