@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from support.preflight import play
 from support.repository import ANSIBLE, ROOT, group_vars
 
 TIERS = group_vars("pipeline")["market_pulse_tiers"]
-ADDRESSES = {"db1": "192.0.2.7", "db2": "192.0.2.8"}
+ADDRESSES = {"db1": "192.0.2.7", "db2": "192.0.2.8", "db3": "192.0.2.9", "db4": "192.0.2.10"}
 
 
 def inventory_in(folder: Path, **groups: list[str]) -> Path:
@@ -26,29 +27,39 @@ def inventory_in(folder: Path, **groups: list[str]) -> Path:
     return path
 
 
-def told(inventory: Path) -> str:
-    """Return what clients are told of the database, as Ansible makes it of the shared facts."""
+def told(inventory: Path, what: str = "market_pulse_database_host", **environment: str) -> object:
+    """Return a variable of the first host as Ansible makes it of the shared facts and of two roles' own."""
     command = [Path(sys.executable).with_name("ansible"), "db1", "-i", inventory, "--playbook-dir", ANSIBLE]
-    command += ["-c", "local", "-m", "ansible.builtin.debug", "-a", "var=market_pulse_database_host"]
-    environment = {
+    command += ["-c", "local", "-m", "ansible.builtin.debug", "-a", f"var={what}"]
+    command += [f"-e@{ANSIBLE}/roles/{role}/vars/main.yml" for role in ("postgresql", "firewall")]
+    environment |= {
         "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
     }
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
-    return str(first_result(done.stdout)["market_pulse_database_host"])
+    return first_result(done.stdout)[what]
 
 
-def first_result(printed: str) -> dict[str, str]:
+def first_result(printed: str) -> dict[str, Any]:
     """Return how the first task of the only play that was run has ended on the first host."""
     (only,) = json.JSONDecoder().raw_decode(printed, printed.index("{"))[0]["plays"]
-    found: dict[str, str] = only["tasks"][0]["hosts"]["db1"]
+    found: dict[str, Any] = only["tasks"][0]["hosts"]["db1"]
     return found
 
 
 def test_one_host_is_reached_as_before(tmp_path: Path) -> None:
     assert told(inventory_in(tmp_path)) == "127.0.0.1"
     assert told(inventory_in(tmp_path, postgresql_standby=[])) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("rules", ["_postgresql_access", "_firewall_peers"])
+def test_a_second_run_writes_the_same_rules(tmp_path: Path, rules: str) -> None:
+    """Sets are in another order in each process."""
+    inventory = inventory_in(tmp_path, postgresql_standby=["db2", "db3", "db4"])
+    written = [told(inventory, rules, PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
+    assert written[0]
+    assert written == [written[0]] * 3
 
 
 def test_of_several_hosts_clients_know_all(tmp_path: Path) -> None:
