@@ -22,7 +22,7 @@ OTHERS = {
     "/etc/postgresql/": "the cluster's configuration belongs to the data; pg_dropcluster takes it with them",
     "/etc/postgresql-common/": "the package's, only named",
     "/etc/systemd/system": "what bears the project's name, and the drop-ins of PostgreSQL's unit",
-    "/var/lib/postgresql/": "data",
+    "/var/lib/postgresql": "data",
     "/var/run/": "gone with the process",
     "/run/": "gone with the unit, or with the next boot",
     "/var/spool/pgbackrest": "the package's",
