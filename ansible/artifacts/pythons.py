@@ -31,7 +31,7 @@ def app_version() -> str:
 
 def app_sources() -> list[Path]:
     """Return the files that reach the hosts as this project's own code."""
-    folders = (("daemons", "*.py"), ("spark_app", "*.py"), ("sql", "*.*"))
+    folders = (("daemons", "*.py"), ("daemons/market_pulse/web/static", "*.*"), ("spark_app", "*.py"), ("sql", "*.*"))
     code = [path for folder, pattern in folders for path in (PROJECT / folder).rglob(pattern)]
     return [PROJECT / "setup.cfg", PROJECT / "pyproject.toml", *code]
 
