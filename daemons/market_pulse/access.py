@@ -40,11 +40,18 @@ _PAUSE_SECONDS = 0.05
 PROBE_PREFIX = "market-pulse-probe-"
 
 
-# On the topic of the bars, and on nothing else. The monitor reads records for `market-pulse replay`.
+# On the topic of the bars. The monitor reads records for `market-pulse replay`.
 _RIGHTS = {
     Principal.PRODUCER: (ACLOperation.WRITE, ACLOperation.DESCRIBE),
     Principal.CONSUMER: (ACLOperation.READ, ACLOperation.DESCRIBE),
     Principal.MONITOR: (ACLOperation.READ, ACLOperation.DESCRIBE),
+    Principal.WEB: (ACLOperation.READ,),
+}
+# What the Kafka page looks at beside it: everything that is there, and how it is set, but no record of it.
+_VIEW = {
+    ResourcePattern(ResourceType.TOPIC, "*"): (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS),
+    ResourcePattern(ResourceType.GROUP, "*"): (ACLOperation.DESCRIBE,),
+    ResourcePattern(ResourceType.CLUSTER, "kafka-cluster"): (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS),
 }
 _PROBE_RIGHTS = (ACLOperation.WRITE, ACLOperation.READ, ACLOperation.DESCRIBE)
 _EVERY_ACL = ACLFilter(
@@ -57,13 +64,15 @@ _EVERY_ACL = ACLFilter(
 
 
 def rights(topic: str) -> set[ACL]:
-    """Return the ACLs of the principals on a topic."""
-    return {_allowed(principal, topic, operation) for principal, held in _RIGHTS.items() for operation in held}
+    """Return the ACLs of the principals, given the topic of the bars."""
+    pattern = ResourcePattern(ResourceType.TOPIC, topic)
+    on_topic = {_allowed(principal, pattern, operation) for principal, held in _RIGHTS.items() for operation in held}
+    return on_topic | {_allowed(Principal.WEB, seen, operation) for seen, held in _VIEW.items() for operation in held}
 
 
 def probe_rights(name: str) -> set[ACL]:
     """Return the ACLs of a broker's probe, which are on its own topic alone."""
-    return {_allowed(name, name, operation) for operation in _PROBE_RIGHTS}
+    return {_allowed(name, ResourcePattern(ResourceType.TOPIC, name), operation) for operation in _PROBE_RIGHTS}
 
 
 def agree_on_users(admin: KafkaAdminClient, login: Login, passwords: Mapping[Principal, str]) -> list[str]:
@@ -141,8 +150,7 @@ def agree_on_acls(admin: KafkaAdminClient, wanted: Collection[ACL], *, only: boo
     return [f"allowed {_words(acl)}" for acl in missing] + [f"no longer {_words(acl)}" for acl in surplus]
 
 
-def _allowed(user: str, topic: str, operation: ACLOperation) -> ACL:
-    pattern = ResourcePattern(ResourceType.TOPIC, topic)
+def _allowed(user: str, pattern: ResourcePattern, operation: ACLOperation) -> ACL:
     return ACL(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)
 
 

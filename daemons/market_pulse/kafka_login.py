@@ -28,6 +28,7 @@ class Principal(enum.StrEnum):
     PRODUCER = "producer"
     CONSUMER = "consumer"
     MONITOR = "monitor"
+    WEB = "web"
 
 
 class RefusedError(KafkaError):  # type: ignore[misc] # the client is untyped

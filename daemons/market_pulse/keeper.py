@@ -1,4 +1,4 @@
-"""How the auditor and the upkeep reach the database of their own host, each by an account of its own."""
+"""How the auditor, the upkeep and the web daemon reach the database, each by an account of its own."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -60,6 +60,19 @@ def connect(settings: AccountSettings, application: str, **session_settings: str
         StandbyError: the server is a standby, and the work is done where the primary is.
         psycopg2.OperationalError: the server does not answer or refuses.
     """
+    session = open_session(settings, settings.password.get_secret_value(), application, **session_settings)
+    if session.info.parameter_status("in_hot_standby") == "on":
+        session.close()
+        raise StandbyError("the server of this host is a standby")
+    return session
+
+
+def open_session(settings: DatabaseSettings, password: str, application: str, **session_settings: str) -> Connection:
+    """Open a session in UTC as the settings' user, with other settings of PostgreSQL's where some are given.
+
+    Raises:
+        psycopg2.OperationalError: the server does not answer or refuses.
+    """
     session: Connection = psycopg2.connect(
         host=settings.database_host,
         port=settings.database_port,
@@ -67,14 +80,11 @@ def connect(settings: AccountSettings, application: str, **session_settings: str
         sslrootcert=str(settings.database_authority),
         dbname=settings.database_name,
         user=settings.database_user,
-        password=settings.password.get_secret_value(),
+        password=password,
         application_name=application,
         options=" ".join([_OPTIONS, *(f"-c {name}={value}" for name, value in session_settings.items())]),
         **_DEAD_PEER,
     )
-    if session.info.parameter_status("in_hot_standby") == "on":
-        session.close()
-        raise StandbyError("the server of this host is a standby")
     return session
 
 

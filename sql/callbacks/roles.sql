@@ -7,7 +7,7 @@ DECLARE
 BEGIN
     FOREACH role_name IN ARRAY ARRAY[
         'market_pulse_owner', 'market_pulse_writer', 'market_pulse_keeper', 'market_pulse_auditor', 'bi_reader',
-        'market_pulse_monitor', 'market_pulse_replicator'
+        'market_pulse_monitor', 'market_pulse_replicator', 'market_pulse_web'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I', role_name);
@@ -17,7 +17,8 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT CONNECT ON DATABASE %I'
-        ' TO market_pulse_writer, market_pulse_keeper, market_pulse_auditor, bi_reader, market_pulse_monitor',
+        ' TO market_pulse_writer, market_pulse_keeper, market_pulse_auditor, bi_reader, market_pulse_monitor,'
+        ' market_pulse_web',
         current_database()
     );
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO market_pulse_writer, market_pulse_keeper', current_database());
@@ -74,3 +75,11 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_archive_statusdir() TO market_pulse_m
 
 -- It copies the whole server for a standby, and enters no database: pg_hba.conf lets it in for nothing else.
 ALTER ROLE market_pulse_replicator LOGIN REPLICATION CONNECTION LIMIT 10;
+
+-- A page asks for a chart at a time; what takes longer nobody waits for.
+ALTER ROLE market_pulse_web LOGIN CONNECTION LIMIT 10;
+ALTER ROLE market_pulse_web SET search_path = 'market';
+ALTER ROLE market_pulse_web SET default_transaction_read_only = 'on';
+ALTER ROLE market_pulse_web SET statement_timeout = '5s';
+ALTER ROLE market_pulse_web SET lock_timeout = '2s';
+ALTER ROLE market_pulse_web SET idle_in_transaction_session_timeout = '10s';

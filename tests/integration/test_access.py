@@ -105,7 +105,7 @@ def create_acl(admin: KafkaAdminClient, _: str) -> None:
     [
         pytest.param(look_up, EVERYBODY, id="describe"),
         pytest.param(write, {Principal.PRODUCER}, id="write"),
-        pytest.param(read, {Principal.CONSUMER, Principal.MONITOR}, id="read"),
+        pytest.param(read, {Principal.CONSUMER, Principal.MONITOR, Principal.WEB}, id="read"),
         pytest.param(join_a_group, set(), id="group"),
         pytest.param(administer(lambda admin, topic: admin.delete_topics([topic])), set(), id="delete topic"),
         pytest.param(
