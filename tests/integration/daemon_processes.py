@@ -48,6 +48,7 @@ class Daemon:
     directory: Path
     environment: Mapping[str, str]
     kafka_password: str = field(default=password_of(Principal.PRODUCER), repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = None
     _told: list[str] = field(default_factory=list)
 
@@ -65,6 +66,8 @@ class Daemon:
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
             (self.directory / folder / name).write_text(self.kafka_password + "\n")
             (self.directory / folder / "mp_vendor_api_key").write_text(KEY + "\n")
+        for name, value in self.credentials.items():
+            (self.directory / "unit" / name).write_text(value)
         path = self.directory / "notify"
         path.unlink(missing_ok=True)
         self._told.clear()
