@@ -84,6 +84,9 @@ CASES = {
     "delayed": Case("market_pulse_vendor_plan: delayed"),
     "unknown-interval": Case("market_pulse_interval: 2min", ("market_pulse_interval is '2min'", "5min")),
     "typo": Case("market_pulse_symbol: [IBM]", ("market_pulse_symbol is not", "did you mean market_pulse_symbols?")),
+    "web-on-lan": Case("{market_pulse_web_on_lan: true, market_pulse_bi_networks: [192.0.2.0/24]}"),
+    "web-for-nobody": Case("market_pulse_web_on_lan: true", ("market_pulse_web_on_lan", "market_pulse_bi_networks")),
+    "web-text": Case("market_pulse_web_on_lan: 'yes'", ("market_pulse_web_on_lan is 'yes'", "true or false")),
     "everybody": Case("market_pulse_bi_networks: [0.0.0.0/0]", ("market_pulse_bi_networks", "everybody")),
     "host-bits": Case("market_pulse_bi_networks: [192.168.10.7/24]", ("market_pulse_bi_networks", "host bits set")),
     "one-network": Case(

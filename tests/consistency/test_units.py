@@ -24,12 +24,13 @@ from market_pulse.producer.settings import ProducerSettings
 from market_pulse.settings import BrokerSettings, KafkaSettings, Settings
 from market_pulse.simulator.settings import SimulatorSettings
 from market_pulse.upkeep.settings import UpkeepSettings
+from market_pulse.web.settings import WebSettings
 from market_pulse_stream.settings import ConsumerSettings
 from support.repository import ANSIBLE, ROOT, group_vars
 
 SYSTEMD = ROOT / "systemd"
 PATHS = group_vars("pipeline")["market_pulse_paths"]
-DAEMONS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer", "auditor"]
+DAEMONS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer", "web", "auditor"]
 # Run to their end when their timer says so.
 JOBS = ["upkeep", "alerts", "backup", "restore-proof"]
 # Which the deployment does not wait for, and which run as PostgreSQL's own user.
@@ -44,6 +45,7 @@ EXPOSURE = {
     "consumer": 16,
     "simulator": 13,
     "producer": 13,
+    "web": 13,
     "auditor": 13,
     "upkeep": 13,
     "alerts": 13,
@@ -59,6 +61,7 @@ SETTINGS: dict[str, list[type[Settings]]] = {
     "consumer": [ConsumerProbeSettings, ConsumerSettings],
     "simulator": [SimulatorSettings],
     "producer": [ProducerSettings],
+    "web": [WebSettings],
     "auditor": [AuditorSettings],
     "upkeep": [UpkeepSettings],
     "alerts": [AlertSettings],
@@ -73,6 +76,7 @@ ROLES = {
     "consumer": ["consumer"],
     "simulator": ["simulator"],
     "producer": ["producer", "simulator"],
+    "web": ["web", "simulator"],
     "auditor": ["auditor", "simulator"],
     "upkeep": ["upkeep", "simulator"],
     "alerts": ["alerts"],
@@ -159,8 +163,8 @@ def test_a_unit_reads_its_own_environment_file_and_directories(name: str) -> Non
     files = [f"{name}.env", *(["producer-reload.env"] if name == "producer" else [])]
     assert unit_values(name, "EnvironmentFile") == [f"{PATHS['config']}/{file}" for file in files]
     state, runtime = unit_values(name, "StateDirectory"), unit_values(name, "RuntimeDirectory")
-    # The auditor and the backup keep elsewhere what they have to say.
-    assert state == [f"{Path(PATHS['state']).name}/{name}"] or (name in ("auditor", "backup") and not state)
+    # The auditor and the backup keep elsewhere what they have to say, and the pages keep nothing.
+    assert state == [f"{Path(PATHS['state']).name}/{name}"] or (name in ("auditor", "backup", "web") and not state)
     assert runtime == [f"market-pulse-{name}"] or (name in ("auditor", *JOBS) and not runtime)
 
 

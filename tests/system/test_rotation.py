@@ -32,6 +32,7 @@ _ACCOUNTS = {
     "market_pulse_auditor": "postgresql_auditor_password",
     "bi_reader": "postgresql_bi_reader_password",
     "market_pulse_monitor": "postgresql_monitor_password",
+    "market_pulse_web": "postgresql_web_password",
 }
 
 

@@ -9,7 +9,7 @@ _STANDBY = "postgresql_standby"
 
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
-    """Return the tiers with too few or too many hosts: there is one of each, and any number of workers and standbys."""
+    """Return the tiers with too few or too many hosts: one of each, any number of workers and standbys, pages or none."""
     needed = [tier for tier in tiers if tier != _STANDBY]
     found = [problem for tier in needed for problem in _tier_problems(tier, groups.get(tier, []), source)]
     return [*found, *standby_problems(groups)]
@@ -30,7 +30,7 @@ def _tier_problems(tier: str, hosts: list[str], source: str) -> Iterator[str]:
     if tier == "simulator" and source != "simulator":
         if hosts:
             yield f"{has}: with market_pulse_source {source} it must have none"
-    elif not hosts:
+    elif not hosts and tier != "web":
         yield f"{has}: the inventory must name one for it"
     elif len(hosts) > 1 and tier != "spark_worker":
         yield f"{has}: it must have exactly one host"

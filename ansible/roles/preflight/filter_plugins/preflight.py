@@ -158,6 +158,15 @@ def network_problems(variables: Variables) -> Iterator[str]:
         yield "market_pulse_admin_networks is empty: it must name a network, or nobody could reach the host by ssh"
 
 
+def web_problems(variables: Variables) -> Iterator[str]:
+    """Yield a live page that would be on a LAN which nobody is on."""
+    is_on_lan = variables["market_pulse_web_on_lan"]
+    if not isinstance(is_on_lan, bool):
+        yield f"market_pulse_web_on_lan is {is_on_lan!r}: it must be true or false"
+    elif is_on_lan and not variables["market_pulse_bi_networks"]:
+        yield "market_pulse_web_on_lan is true: then market_pulse_bi_networks must name the networks it is open to"
+
+
 def name_problems(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
     """Yield variables with this project's prefix that it does not have, and what was probably meant."""
     known = sorted(known)
@@ -266,6 +275,7 @@ def problems(variables: Variables, surroundings: Variables) -> list[str]:
             variables["market_pulse_ports"], project["market_pulse_ports"], tiers, project["market_pulse_tiers"]
         ),
         *network_problems(variables),
+        *web_problems(variables),
         *size_problems(variables),
         *keeping_problems(variables),
         *exchange_problems(variables["market_pulse_exchange"], project["market_pulse_exchange"]),
