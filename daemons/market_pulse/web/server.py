@@ -33,6 +33,8 @@ _START_SECONDS = 60.0
 _MOST_CONNECTIONS = 500
 # A reader whose network swallows everything is gone after so long.
 _DEAD_PEER_MILLISECONDS = 30_000
+# Of each connection; left to itself the kernel would keep megabytes for a reader who does not read.
+_SEND_BUFFER_BYTES = 128 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -160,6 +162,7 @@ def _listening(address: tuple[str, int]) -> socket.socket:
     listening = socket.create_server(address, family=family, backlog=128)
     # What a listener has, its connections inherit.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MILLISECONDS)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listening
 
 

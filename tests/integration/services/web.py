@@ -8,8 +8,10 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import count, groupby
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from itertools import count, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from integration.services.broker import Broker, password_of
 from integration.services.database import PASSWORD, Database
 from integration.services.processes import free_port
 from integration.services.records import bar
-from market_pulse.contract import Bar, encode
+from market_pulse.contract import Bar, Interval, encode
 from market_pulse.kafka_login import Principal
+from market_pulse.sessions import Sessions
+from market_pulse.simulator.market import TICKS, SimulatedMarket
 from market_pulse.topic import look_up
+from market_pulse.upkeep import calendar
 from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Task, store
 
@@ -33,6 +38,11 @@ OPENING = datetime(2026, 5, 18, 13, 30, tzinfo=UTC)
 NOW = OPENING + timedelta(hours=1)
 TOKEN = "a-token-that-is-long-enough"
 _batches = count()
+
+
+@cache
+def _market() -> SimulatedMarket:
+    return SimulatedMarket(7, Sessions.load("XNYS", date(2026, 1, 2)))
 
 
 @dataclass
@@ -60,12 +70,33 @@ class Pipeline:
         }
         return bar(symbol, **(values | changed))
 
+    @staticmethod
+    def market(symbol: str, until: datetime, most: int = 900) -> list[Bar]:
+        """Return what the simulator's market says of the minutes before an instant, oldest first."""
+        bars = islice(_market().intraday(symbol, Interval.ONE_MINUTE, until, extended=False), most)
+        return [
+            bar(
+                symbol,
+                bar_time=each.start,
+                fetched_at=each.start + timedelta(seconds=65),
+                **{name: str(Decimal(getattr(each, name)) / TICKS) for name in ("open", "high", "low", "close")},
+                volume=str(each.volume),
+                request_id=f"r{each.start:%d%H%M}",
+            )
+            for each in reversed(list(bars))
+        ]
+
     def tell(self, *bars: Bar) -> None:
         """Put bars on the topic, as the producer does."""
         login = self.broker.login(Principal.PRODUCER)
         with contextlib.closing(KafkaProducer(enable_idempotence=True, **login.options)) as producer:
             for future in [producer.send(self.topic, encode(each), each.symbol.encode()) for each in bars]:
                 future.get(timeout=10)
+
+    def plan(self) -> None:
+        """Fill the exchange's calendar, as the upkeep does."""
+        with contextlib.closing(self.database.connect("keeper")) as session, session, session.cursor() as cursor:
+            calendar.refresh(cursor, "XNYS", NOW)
 
     def store(self) -> None:
         """Store all that is on the topic, as the consumer does."""

@@ -5,9 +5,10 @@ const MORE = 500;
 const SHOWN_ROWS = 30;
 const SHOWN_BARS = 140;
 
+// The creator of the charts stands at the foot of the page instead of in each chart, where a link would be in a picture.
 export const look = () => ({
   autoSize: true,
-  layout: { background: { color: color("sheet") }, textColor: color("quiet"), fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily, attributionLogo: true, panes: { separatorColor: color("line") } },
+  layout: { background: { color: color("sheet") }, textColor: color("quiet"), fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily, attributionLogo: false, panes: { separatorColor: color("line") } },
   grid: { vertLines: { color: color("grid") }, horzLines: { color: color("grid") } },
   rightPriceScale: { borderColor: color("line") },
   timeScale: { borderColor: color("line"), timeVisible: true, secondsVisible: false, rightOffset: 3 },
