@@ -6,6 +6,7 @@ set -eu
 
 PACKAGES="
 ca-certificates
+chromium-headless-shell
 debian-archive-keyring
 default-jre-headless
 git

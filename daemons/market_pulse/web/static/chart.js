@@ -110,7 +110,7 @@ export class Chart {
     }
     $("last").textContent = price(bar.close);
     const change = this.quote?.previous_close ? percent(bar.close, this.quote.previous_close) : null;
-    $("change").textContent = change ? `${change.text} since the day before` : "";
+    $("change").textContent = change ? `${change.text} since the previous close` : "";
     $("change").className = `change ${change?.kind ?? ""}`;
     const newest = this.bars.slice(-SHOWN_ROWS).reverse();
     $("summary").textContent = `Newest bar ${clock(bar, this.interval)}${bar.is_final ? "" : ", still forming"}. Volume ${number(bar.volume)}.`;
