@@ -1,4 +1,4 @@
-"""The pages' files: what others wrote is what it says, nothing is loaded from elsewhere, and all of it reaches hosts."""
+"""The pages' files: what others wrote is as they say, nothing is loaded from elsewhere, and all of it reaches hosts."""
 
 import re
 from types import ModuleType

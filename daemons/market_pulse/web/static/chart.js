@@ -3,7 +3,8 @@ import { $, ask, clock, color, number, percent, price, rows, seconds } from "./f
 
 const MORE = 500;
 const SHOWN_ROWS = 30;
-const SHOWN_BARS = 140;
+// So that each is wide enough to have a body.
+const BAR_PIXELS = 6;
 
 // The creator of the charts stands at the foot of the page instead of in each chart, where a link would be in a picture.
 export const look = () => ({
@@ -50,6 +51,8 @@ export class Chart {
     this.restyle();
   }
 
+  shownBars() { return Math.max(40, Math.floor($("chart").clientWidth / BAR_PIXELS)); }
+
   restyle() {
     if (!this.chart) return;
     this.chart.applyOptions(look());
@@ -90,9 +93,9 @@ export class Chart {
     this.volume.setData(shown.map((bar) => ({ time: seconds(bar), value: bar.volume })));
     this.drawn = shown.length ? seconds(shown.at(-1)) : undefined;
     // What came first may have been a part: the watch list's single bar, or the first of a session.
-    if (shown.length > this.fitted && this.fitted < SHOWN_BARS && !this.moved) {
+    if (shown.length > this.fitted && this.fitted < this.shownBars() && !this.moved) {
       this.fitted = shown.length;
-      this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, shown.length - SHOWN_BARS), to: shown.length + 3 });
+      this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, shown.length - this.shownBars()), to: shown.length + 3 });
     }
     this.tell();
   }
@@ -104,13 +107,15 @@ export class Chart {
     $("chart").dataset.last = bar ? bar.bar_time : "";
     if (!bar) {
       for (const id of ["last", "change"]) $(id).textContent = "";
+      $("since").hidden = true;
       $("summary").textContent = "No bar of this series is stored.";
       rows($("rows"), [], "No bars.");
       return;
     }
     $("last").textContent = price(bar.close);
     const change = this.quote?.previous_close ? percent(bar.close, this.quote.previous_close) : null;
-    $("change").textContent = change ? `${change.text} since the previous close` : "";
+    $("change").textContent = change?.text ?? "";
+    $("since").hidden = !change;
     $("change").className = `change ${change?.kind ?? ""}`;
     const newest = this.bars.slice(-SHOWN_ROWS).reverse();
     $("summary").textContent = `Newest bar ${clock(bar, this.interval)}${bar.is_final ? "" : ", still forming"}. Volume ${number(bar.volume)}.`;
@@ -120,7 +125,7 @@ export class Chart {
   legend(bar) {
     const shown = bar ?? this.bars.at(-1);
     $("legend").textContent = shown
-      ? `${clock(shown, this.interval)}   O ${price(shown.open)}   H ${price(shown.high)}   L ${price(shown.low)}   C ${price(shown.close)}   V ${number(shown.volume)}`
+      ? `${clock(shown, this.interval)}   O\u00a0${price(shown.open)}   H\u00a0${price(shown.high)}   L\u00a0${price(shown.low)}   C\u00a0${price(shown.close)}   V\u00a0${number(shown.volume)}`
       : "\u00a0";
   }
 
