@@ -170,6 +170,10 @@ def test_readers_see_one_series_per_symbol_with_plain_types(database: Database) 
         ("bi_reader", "SET default_transaction_read_only = off; CREATE TABLE bi.mine (n int)"),
         ("monitor", "SELECT value FROM market.quarantine"),
         ("monitor", "SET default_transaction_read_only = off; UPDATE market.stream_position SET next_offset = 0"),
+        ("web", "SELECT value FROM market.quarantine"),
+        ("web", "SELECT * FROM market.answer"),
+        ("web", "SET default_transaction_read_only = off; UPDATE market.bar SET volume = 0"),
+        ("web", "CREATE TEMP TABLE mine (n int)"),
     ],
 )
 def test_an_account_may_not_do_more_than_its_work(database: Database, account: str, statement: str) -> None:

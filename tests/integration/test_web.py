@@ -373,19 +373,6 @@ def test_without_a_database_the_page_says_so_and_goes_on_when_it_is_back(pipelin
     assert len(page.get("/api/bars/IBM")["bars"]) == 1
 
 
-def test_the_account_reads_what_is_shown_and_no_more(database: Database) -> None:
-    with contextlib.closing(database.connect("web")) as session, session.cursor() as cursor:
-        for statement in (
-            "SELECT value FROM market.quarantine",
-            "SELECT * FROM market.answer",
-            "SET transaction_read_only = off; UPDATE market.bar SET volume = 0",
-            "SET transaction_read_only = off; CREATE TEMP TABLE mine (n int)",
-        ):
-            with pytest.raises(Exception, match="permission denied"):
-                cursor.execute(statement)
-            session.rollback()
-
-
 def test_it_is_watched_by_its_own_progress_and_leaves_when_told(pipeline: Pipeline, page: Web) -> None:
     del pipeline
     eventually(lambda: "WATCHDOG=1" in page.daemon.told(), within=15, what="the watchdog is fed")

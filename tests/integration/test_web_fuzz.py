@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -67,7 +67,7 @@ def test_the_api_answers_whatever_is_asked_as_it_says(page: Web, bounded: None, 
     for operation in operations:
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-        @schemathesis.hypothesis.given(case=operation.as_strategy())  # type: ignore[attr-defined]
+        @given(case=operation.as_strategy())
         def ask(case: schemathesis.Case) -> None:
             case.call_and_validate(base_url=base)
 
@@ -134,10 +134,10 @@ def test_graphql_answers_whatever_is_asked(page: Web, bounded: None) -> None:
         b'[{"query": "{a}"}]',
     ]
     bodies += [chance.randbytes(chance.randrange(200)) for _ in range(ROUNDS)]
-    for body in bodies:
+    for place, body in enumerate(bodies):
         status, said = page.ask("/graphql", data=body, Content_Type="application/json")
         assert status < 500, (body, said)
-        if body in [json.dumps({"query": text}).encode() for text in documents]:
+        if place < len(documents):
             assert "errors" in json.loads(said), body
     status, said = page.ask("/graphql", data=json.dumps({"query": good}).encode(), Content_Type="application/json")
     assert json.loads(said)["data"]["quotes"][0]["symbol"] == "IBM"
@@ -158,7 +158,7 @@ def test_the_sockets_take_whatever_is_sent(page: Web, bounded: None, path: str) 
     for _ in range(ROUNDS // 4):
         with (
             contextlib.suppress(ConnectionClosed),
-            connect(f"ws://127.0.0.1:{page.port}/{path}", subprotocols=protocols) as connection,  # type: ignore[arg-type]
+            connect(f"ws://127.0.0.1:{page.port}/{path}", subprotocols=protocols, close_timeout=3) as connection,  # type: ignore[arg-type]
         ):
             for _ in range(chance.randrange(1, 30)):
                 frame = chance.choice(good)

@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from typing import Any, NewType
 
+import msgspec
 import strawberry
+from cross_web import HTTPException
 from graphql import GraphQLError
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.fastapi import GraphQLRouter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionContext
 
 from market_pulse import contract
 from market_pulse.contract import Interval
@@ -179,9 +182,38 @@ def _subscription(view: View, hub: Hub) -> type:
     return Subscription
 
 
+class _Schema(strawberry.Schema):
+    """Has what is wrong with a document told to who sent it, and to the journal only what nobody expected."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Log what was raised by the code behind a field."""
+        own = [error for error in errors if not isinstance(error.original_error, GraphQLError | None)]
+        super().process_errors(own, execution_context)
+
+
+class _Document(msgspec.Struct):
+    """What GraphQL over HTTP takes."""
+
+    query: str | None = None
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815 - the name on the wire
+    extensions: dict[str, Any] | None = None
+
+
+class _Router(GraphQLRouter[Any, None]):
+    """Refuses a body that is no document, where strawberry's would fail."""
+
+    def parse_json(self, data: str | bytes) -> Any:
+        """Return the fields of a document."""
+        try:
+            return msgspec.to_builtins(msgspec.json.decode(data, type=_Document))
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise HTTPException(400, f"the body is no GraphQL document as JSON: {error}") from None
+
+
 def router(view: View, hub: Hub) -> GraphQLRouter[Any, None]:
     """Return the route over a view and a hub, with what a document may have at most."""
-    schema = strawberry.Schema(
+    schema = _Schema(
         _query(view),
         subscription=_subscription(view, hub),
         extensions=[
@@ -191,7 +223,7 @@ def router(view: View, hub: Hub) -> GraphQLRouter[Any, None]:
         ],
         config=StrawberryConfig(scalar_map={Count: _COUNT}),
     )
-    return GraphQLRouter(
+    return _Router(
         schema,
         "/graphql",
         # The interactive page would be loaded from elsewhere.

@@ -136,6 +136,9 @@ class Live:
         with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await socket.close(code, reason)
+                # The reader's own farewell, without which the connection lingers, is behind all that he had sent.
+                while (await socket.receive())["type"] == "websocket.receive":
+                    pass
 
 
 async def _send(socket: WebSocket, text: str) -> None:

@@ -3,6 +3,8 @@ import { $, ask, color, price, rows, seconds } from "./format.js";
 import { look } from "./chart.js";
 
 const MOST = 6;
+// What is on its way to the database is on the live channel alone.
+const TAIL = 200;
 const COLORS = { light: ["#0e5f78", "#b3361b", "#5b3fa0", "#8a5a00", "#0b7a55", "#9c2c6b"], dark: ["#6cc5e0", "#f0836a", "#b8a1f0", "#e0b04c", "#3fbf8f", "#ee8fc0"] };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -58,7 +60,7 @@ export class Comparison {
     }
     this.restyle();
     this.chart.timeScale().fitContent();
-    for (const line of lines) this.stops.push(this.channel.follow(line.symbol, this.interval, 1, (bars) => this.take(line.symbol, bars)));
+    for (const line of lines) this.stops.push(this.channel.follow(line.symbol, this.interval, TAIL, (bars) => this.take(line.symbol, bars)));
   }
 
   take(symbol, bars) {
