@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from market_pulse import contract
 from market_pulse.contract import Interval
-from market_pulse.web.bars import Quote, Series, ShownBar
+from market_pulse.web.bars import Quote, Series, ShownBar, WallTime
 from market_pulse.web.health import Health, Market
 from market_pulse.web.sessions import AwayError
 from market_pulse.web.view import MOST_COMPARED, MOST_QUOTES, View
@@ -60,7 +60,7 @@ class Point:
     """An index at a bar's time: 100 is the close of the first bar that all symbols have."""
 
     bar_time: datetime
-    local_time: datetime
+    local_time: WallTime
     index: str
 
 
@@ -93,12 +93,12 @@ def router(view: View) -> APIRouter:
     @routes.get("/quotes")
     async def quotes(
         symbol: Annotated[list[SymbolName] | None, Query(max_length=MOST_QUOTES)] = None,
-        after_symbol: str = "",
-        after_interval: str = "",
+        after_symbol: SymbolName | None = None,
+        after_interval: Interval | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_QUOTES)] = 200,
     ) -> list[Quote]:
         """Return the newest bar of each series, by symbol and interval; page on by the last one that was returned."""
-        after = Series(_text(after_symbol), _text(after_interval))
+        after = Series(after_symbol or "", after_interval or "")
         return await _or_away(view.quotes(after, symbol, limit))
 
     @routes.get("/bars/{symbol}")
@@ -133,13 +133,6 @@ def router(view: View) -> APIRouter:
         return await view.health()
 
     return routes
-
-
-def _text(value: str) -> str:
-    """Refuse what PostgreSQL knows as no text."""
-    if "\x00" in value:
-        raise HTTPException(422, "a symbol and an interval have no NUL")
-    return value
 
 
 async def _or_away(answer: Awaitable[Answer]) -> Answer:

@@ -3,10 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
+from pydantic import WithJsonSchema
+
 from market_pulse.contract import Bar
+
+# JSON schema's date-time has an offset, and this is meant to have none.
+WallTime = Annotated[
+    datetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$",
+            "description": "What the exchange's clock shows, without an offset.",
+        }
+    ),
+]
 
 
 class Series(NamedTuple):
@@ -26,7 +40,7 @@ class ShownBar:
     """
 
     bar_time: datetime
-    local_time: datetime
+    local_time: WallTime
     open: str
     high: str
     low: str
