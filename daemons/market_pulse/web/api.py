@@ -27,8 +27,10 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("an instant of the years 2 to 9998") from None
 
 
-Symbol = Annotated[str, Path(pattern=contract.SYMBOL.pattern, examples=["IBM"])]
-SymbolName = Annotated[str, Query(pattern=contract.SYMBOL.pattern)]
+# The contract matches the whole of a text, and JSON schema any part of it.
+_SYMBOL = f"^{contract.SYMBOL.pattern}$"
+Symbol = Annotated[str, Path(pattern=_SYMBOL, examples=["IBM"])]
+SymbolName = Annotated[str, Query(pattern=_SYMBOL)]
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Limit = Annotated[int, Query(ge=1, le=MOST_BARS)]
 _AWAY: dict[int | str, dict[str, Any]] = {503: {"description": "The database does not answer; try again."}}

@@ -4,12 +4,18 @@ const PING_MS = 10000;
 const FIRST_PAUSE_MS = 300;
 const LAST_PAUSE_MS = 5000;
 const ASK_AGAIN_MS = 5000;
+const MOST_BARS = 10000;
 
 const key = (symbol, interval) => `${symbol} ${interval}`;
 
 // The bars of one series, oldest first. A bar that is told again replaces the one before, unless that was fetched later.
 export class Bars {
-  constructor() { this.list = []; }
+  // The bars of a snapshot, after older ones that were known before, where both meet.
+  constructor(known, bars) {
+    const first = bars[0]?.bar_time;
+    const meet = known.some((bar) => bar.bar_time === first);
+    this.list = meet ? [...known.filter((bar) => bar.bar_time < first), ...bars] : bars;
+  }
 
   put(bar) {
     const list = this.list;
@@ -22,7 +28,9 @@ export class Bars {
       return at - 1;
     }
     list.splice(at, 0, bar);
-    return at;
+    if (list.length <= MOST_BARS) return at;
+    list.shift();
+    return at - 1;
   }
 }
 
@@ -111,8 +119,7 @@ export class Channel {
     if (!series) return;
     let place = null;
     if (message.type === "snapshot") {
-      series.bars = new Bars();
-      series.bars.list = message.bars;
+      series.bars = new Bars(series.bars?.list ?? [], message.bars);
       if (!message.complete) setTimeout(() => this.again(series), ASK_AGAIN_MS);
     } else if (!series.bars) return;
     else if (message.type === "resumed") for (const bar of message.bars) series.bars.put(bar);
