@@ -51,7 +51,6 @@ _RIGHTS = {
 _VIEW = {
     ResourcePattern(ResourceType.TOPIC, "*"): (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS),
     ResourcePattern(ResourceType.GROUP, "*"): (ACLOperation.DESCRIBE,),
-    ResourcePattern(ResourceType.CLUSTER, "kafka-cluster"): (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS),
 }
 _PROBE_RIGHTS = (ACLOperation.WRITE, ACLOperation.READ, ACLOperation.DESCRIBE)
 _EVERY_ACL = ACLFilter(
