@@ -9,7 +9,7 @@ _STANDBY = "postgresql_standby"
 
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
-    """Return the tiers with too few or too many hosts: one of each, any number of workers and standbys, pages or none."""
+    """Return the tiers with too few or too many hosts: one of each, any number of workers and standbys, or no pages."""
     needed = [tier for tier in tiers if tier != _STANDBY]
     found = [problem for tier in needed for problem in _tier_problems(tier, groups.get(tier, []), source)]
     return [*found, *standby_problems(groups)]
