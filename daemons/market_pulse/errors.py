@@ -11,6 +11,7 @@ MarketPulseError
 ├── BackupError            a backup was not made, or could not be restored (see market_pulse.backup)
 ├── AlertError             a channel did not take an alert (see market_pulse.alerts)
 ├── TopicError             the topic is not the one that was agreed on
+├── NodeError              a node of Kafka's is not in step with the others
 ├── AccessError            what Kafka lets whom do is not what was agreed on (see market_pulse.access)
 ├── ClusterError           Spark's master or workers do not take the driver
 └── PositionError          stored offsets and the topic's offsets do not fit together
@@ -59,6 +60,10 @@ class AlertError(MarketPulseError):
 
 class TopicError(MarketPulseError):
     """The topic is missing, or has other partitions than agreed."""
+
+
+class NodeError(MarketPulseError):
+    """A node of Kafka's does not vote, or replicas are not in step, after the time that was given them."""
 
 
 class AccessError(MarketPulseError):

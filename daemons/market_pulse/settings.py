@@ -112,29 +112,39 @@ class KafkaSettings(Settings):
         return Login(self.kafka_bootstrap_servers, self.kafka_authority, self.principal, password)
 
 
-class BrokerSettings(Settings):
-    """The broker as its own host knows it: for its probe, and for who sets its topic and its users.
-
-    `kafka_listener` is for clients, `kafka_broker_listener` for brokers and for who has their key.
-    """
+class KafkaNodeSettings(Settings):
+    """A host of Kafka's as it knows itself, for its probe; a node that is no controller has no listener for them."""
 
     kafka_authority: FilePath
     kafka_broker_keystore: SecretStr = Field(min_length=1)
-    kafka_broker_listener: str = Field(pattern=_ADDRESS)
-    kafka_listener: str = Field(pattern=_ADDRESS)
+    kafka_controller_listener: str | None = Field(default=None, pattern=_ADDRESS)
     kafka_node_id: int = Field(ge=0)
     # The clients read key and certificate from the file.
     credentials_directory: Path = Field(validation_alias=AliasChoices("credentials_directory"))
 
     @property
-    def broker_login(self) -> BrokerLogin:
-        """Return the broker's own way in."""
-        return BrokerLogin(self.kafka_broker_listener, self.kafka_authority, self.keystore)
-
-    @property
     def keystore(self) -> Path:
         """Return the file of the credential."""
         return self.credentials_directory / f"{PREFIX}kafka_broker_keystore".lower()
+
+    def node_login(self, server: str) -> BrokerLogin:
+        """Return the node's way in to another, or to itself."""
+        return BrokerLogin(server, self.kafka_authority, self.keystore)
+
+
+class BrokerSettings(KafkaNodeSettings):
+    """The broker as its own host knows it: for its probe, and for who sets its topic and its users.
+
+    `kafka_listener` is for clients, `kafka_broker_listener` for brokers and for who has their key.
+    """
+
+    kafka_broker_listener: str = Field(pattern=_ADDRESS)
+    kafka_listener: str = Field(pattern=_ADDRESS)
+
+    @property
+    def broker_login(self) -> BrokerLogin:
+        """Return the broker's own way in."""
+        return self.node_login(self.kafka_broker_listener)
 
     def login(self, principal: str, password: str) -> Login:
         """Return a principal's way in."""

@@ -16,11 +16,13 @@ from market_pulse.health.pipeline import consumer as consumer
 from market_pulse.health.pipeline import producer as producer
 from market_pulse.health.pipeline import producer_state as producer_state
 from market_pulse.health.servers import BrokerFacts as BrokerFacts
+from market_pulse.health.servers import ControllerFacts as ControllerFacts
 from market_pulse.health.servers import MasterPage as MasterPage
 from market_pulse.health.servers import MasterPageWorker as MasterPageWorker
 from market_pulse.health.servers import Silence as Silence
 from market_pulse.health.servers import WorkerPage as WorkerPage
 from market_pulse.health.servers import broker as broker
+from market_pulse.health.servers import controller as controller
 from market_pulse.health.servers import spark_master as spark_master
 from market_pulse.health.servers import spark_worker as spark_worker
 from market_pulse.health.verdict import Verdict as Verdict

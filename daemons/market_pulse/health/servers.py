@@ -22,6 +22,14 @@ class BrokerFacts:
     round_trip_seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ControllerFacts:
+    """What a controller answered that is no broker; `voters` is None where another one leads, who alone counts them."""
+
+    node_id: int
+    voters: int | None
+
+
 class MasterPage(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the Spark master's JSON page that is looked at."""
 
@@ -70,6 +78,13 @@ def broker(facts: BrokerFacts) -> Verdict:
         f"serving: node {facts.node_id} {role} a quorum of {facts.voters}, "
         f"a record there and back in {facts.round_trip_seconds * 1000:.0f} ms",
     )
+
+
+def controller(facts: ControllerFacts) -> Verdict:
+    """Judge a controller that answered: no restart brings back the others that its quorum may lack."""
+    if facts.voters is None:
+        return well(f"serving: node {facts.node_id} does not lead the quorum")
+    return well(f"serving: node {facts.node_id} leads a quorum of {facts.voters}")
 
 
 def spark_master(page: MasterPage) -> Verdict:

@@ -3,10 +3,13 @@
 The record goes to a topic of the broker's own, one partition with its only replica there, so that in a cluster the
 answer is about this broker and no other. It is sent and read at the clients' listener by a user who may do that alone;
 the probe makes that user itself, with the broker's key, and a password that nobody else ever knows.
+
+A node that is a controller alone is asked about its quorum.
 """
 
 import contextlib
 import logging
+import os
 import secrets
 import socket
 import time
@@ -16,17 +19,19 @@ from contextlib import ExitStack
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from market_pulse import access, health
+from market_pulse import access, health, quorum
 from market_pulse.errors import AccessError
-from market_pulse.health import BrokerFacts, Verdict
+from market_pulse.health import BrokerFacts, ControllerFacts, Verdict
 from market_pulse.kafka_login import RefusedError, explained
-from market_pulse.settings import BrokerSettings
+from market_pulse.settings import BrokerSettings, KafkaNodeSettings
 from market_pulse.topic import connect
 
 _TIMEOUT_SECONDS = 5
 _TIMEOUT_MS = _TIMEOUT_SECONDS * 1000
 _TIMEOUTS = {"bootstrap_timeout_ms": _TIMEOUT_MS, "request_timeout_ms": _TIMEOUT_MS}
 _RETENTION = {"retention.ms": "60000", "segment.ms": "60000", "segment.bytes": "1048576", "cleanup.policy": "delete"}
+# Whatever the cluster's own default is: there is one replica.
+_CONFIGS = _RETENTION | {"min.insync.replicas": "1"}
 
 
 class KafkaProbe:
@@ -109,7 +114,7 @@ class _Connections:
         if name not in self._admin.list_topics():
             try:
                 self._admin.create_topics(
-                    {name: {"assignments": {0: [node_id]}, "configs": _RETENTION}}, wait_for_metadata=True
+                    {name: {"assignments": {0: [node_id]}, "configs": _CONFIGS}}, wait_for_metadata=True
                 )
             except TopicAlreadyExistsError:
                 return
@@ -124,10 +129,34 @@ def _close(producer: KafkaProducer) -> None:
         producer.close(timeout=1)
 
 
-def probe() -> KafkaProbe:
-    """Return the probe of this host's broker.
+class ControllerProbe:
+    """Asks a node that has no listener for clients, with a new connection at every look."""
+
+    def __init__(self, settings: KafkaNodeSettings, listener: str) -> None:
+        """Connect at the first look."""
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+        self._node_id = settings.kafka_node_id
+        self._login = settings.node_login(listener)
+
+    def __call__(self) -> Verdict:
+        """Ask who votes."""
+        try:
+            voters = quorum.voters(self._login)
+        except RefusedError as error:
+            return Verdict(healthy=False, sentence=f"no answer: {error}")
+        except (KafkaError, OSError) as error:
+            return Verdict(healthy=False, sentence=f"no answer: {type(error).__name__}")
+        count = None if voters is None else len(voters)
+        return health.controller(ControllerFacts(node_id=self._node_id, voters=count))
+
+
+def probe() -> KafkaProbe | ControllerProbe:
+    """Return the probe of this host's node: of its broker, where it has one.
 
     Raises:
         SettingsError: a listener, its node id or its key is not given.
     """
+    settings = KafkaNodeSettings.load()
+    if settings.kafka_controller_listener is not None and not os.environ.get("MP_KAFKA_LISTENER"):
+        return ControllerProbe(settings, settings.kafka_controller_listener)
     return KafkaProbe(BrokerSettings.load())

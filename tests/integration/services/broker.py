@@ -78,6 +78,7 @@ class Broker:
         return self.environment() | {
             "CREDENTIALS_DIRECTORY": str(settings.credentials_directory),
             "MP_KAFKA_BROKER_LISTENER": settings.kafka_broker_listener,
+            "MP_KAFKA_CONTROLLER_LISTENER": str(settings.kafka_controller_listener),
             "MP_KAFKA_LISTENER": settings.kafka_listener,
             "MP_KAFKA_NODE_ID": str(settings.kafka_node_id),
         }
@@ -119,26 +120,32 @@ def password_of(principal: Principal) -> str:
 
 
 @contextlib.contextmanager
-def kafka_broker(directory: Path, port: int | None = None) -> Iterator[Broker]:
-    """Run a broker whose files are in `directory`; the same directory and port start the same broker again."""
+def kafka_broker(directory: Path, port: int | None = None, *, joins: Broker | None = None) -> Iterator[Broker]:
+    """Run a broker whose files are in `directory`; the same directory and port start the same broker again.
+
+    One that `joins` another is the second node of its cluster.
+    """
     libs = CACHE / f"kafka-{group_vars('versions')['kafka_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches Kafka's jars into the cache")
-    super_user = _certify(directory)
-    port, brokers = port or free_port(), free_port()
+    super_user = _certify(directory, joins)
+    port, brokers, controllers = port or free_port(), free_port(), free_port()
     settings = BrokerSettings(
         kafka_authority=directory / "ca.crt",
         kafka_broker_keystore=(directory / _KEYSTORE).read_text(),
         kafka_broker_listener=f"{_HOST}:{brokers}",
+        kafka_controller_listener=f"{_HOST}:{controllers}",
         kafka_listener=f"{_HOST}:{port}",
-        kafka_node_id=1,
+        kafka_node_id=1 if joins is None else 2,
         credentials_directory=directory,
     )
     properties, log = directory / "server.properties", directory / "broker.log"
-    lines = _properties(directory, settings, free_port()) | _security(directory, super_user)
+    first = settings if joins is None else joins.settings
+    lines = _properties(directory, settings, first) | _security(directory, super_user)
     properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
     command = [java(), *_HEAP, "-cp", f"{libs}/*"]
     if not (directory / "data" / "meta.properties").exists():
-        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", "bWFya2V0LXB1bHNlLXRlcw", "-c"]
+        way = "--standalone" if joins is None else "--no-initial-controllers"
+        storage = ["kafka.tools.StorageTool", "format", way, "-t", "bWFya2V0LXB1bHNlLXRlcw", "-c"]
         subprocess.run([*command, *storage, properties], check=True, stdout=subprocess.DEVNULL)
     with running([*command, "kafka.Kafka", properties], log=log) as process:
         wait_until(
@@ -154,13 +161,15 @@ def kafka_broker(directory: Path, port: int | None = None) -> Iterator[Broker]:
         yield broker
 
 
-def _properties(directory: Path, settings: BrokerSettings, controller: int) -> dict[str, object]:
+def _properties(directory: Path, settings: BrokerSettings, first: BrokerSettings) -> dict[str, object]:
     return {
         "process.roles": "broker,controller",
         "node.id": settings.kafka_node_id,
-        "controller.quorum.bootstrap.servers": f"{_HOST}:{controller}",
+        "controller.quorum.bootstrap.servers": first.kafka_controller_listener,
+        "controller.quorum.auto.join.enable": "true",
+        "inter.broker.listener.name": "BROKER",
         "listeners": f"CLIENT://{settings.kafka_listener},BROKER://{settings.kafka_broker_listener},"
-        f"CONTROLLER://{_HOST}:{controller}",
+        f"CONTROLLER://{settings.kafka_controller_listener}",
         "log.dirs": directory / "data",
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": 1,
@@ -186,12 +195,14 @@ def _security(directory: Path, super_user: str) -> dict[str, str]:
     return {key: jinja.from_string(text).render(values) for key, text in written["_kafka_security_properties"].items()}
 
 
-def _certify(directory: Path) -> str:
+def _certify(directory: Path, joins: Broker | None) -> str:
     """Make an authority and the broker's certificate, once, and return the certificate's subject."""
     keystore = directory / _KEYSTORE
     if not keystore.exists():
-        authority = trustme.CA()
+        theirs = None if joins is None else joins.log.parent
+        authority = trustme.CA() if theirs is None else trustme.CA.from_pem(*_authority_in(theirs))
         authority.cert_pem.write_to_path(directory / "ca.crt")
+        authority.private_key_pem.write_to_path(directory / "ca.key")
         certificate = authority.issue_cert(_HOST, common_name="broker", organization_unit_name="kafka")
         # Kafka reads keys in this form alone.
         key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
@@ -200,3 +211,7 @@ def _certify(directory: Path) -> str:
         keystore.write_bytes(private + certificate.cert_chain_pems[0].bytes())
     text = keystore.read_bytes()
     return x509.load_pem_x509_certificate(text[text.index(b"-----BEGIN CERTIFICATE") :]).subject.rfc4514_string()
+
+
+def _authority_in(directory: Path) -> tuple[bytes, bytes]:
+    return (directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes()

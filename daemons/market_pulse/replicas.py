@@ -1,0 +1,136 @@
+"""On how many brokers the topics are, and whether all of them are in step.
+
+``python -m market_pulse.replicas [FACTOR]`` gives every topic that is on fewer brokers FACTOR of them, and returns when
+all replicas are in step; as root on a broker's host with the environment of its unit. It prints what it changed;
+nothing if nothing. No replica is ever taken away. The brokers' probes have topics of their own, each on one broker.
+"""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
+
+from market_pulse.access import PROBE_PREFIX
+from market_pulse.errors import NodeError, SettingsError
+from market_pulse.settings import BrokerSettings
+from market_pulse.topic import connect
+
+# Without any replica coming into step.
+_PATIENCE_SECONDS = 600.0
+_PAUSE_SECONDS = 1.0
+
+Placement = Mapping[TopicPartition, Sequence[int]]
+
+
+def raised(placed: Placement, brokers: Collection[int], factor: int) -> dict[TopicPartition, list[int]]:
+    """Return new placements of the partitions that are on fewer than `factor` brokers, the first to lead.
+
+    What holds a partition goes on holding it. Partitions and leads go to whom has the fewest of them.
+
+    Raises:
+        NodeError: there are fewer brokers than that.
+    """
+    if len(brokers) < factor:
+        raise NodeError(f"there are brokers {sorted(brokers)}, and each record is to be on {factor} of them")
+    held, led = Counter(node for nodes in placed.values() for node in nodes), Counter[int]()
+    moves: dict[TopicPartition, list[int]] = {}
+    for partition, nodes in sorted(placed.items()):
+        now = list(nodes)
+        while len(now) < factor:
+            now.append(min(set(brokers) - set(now), key=lambda node: (held[node], node)))
+            held[now[-1]] += 1
+        if len(now) > len(nodes):
+            leader = min(now, key=lambda node: (led[node], now.index(node)))
+            now = [leader, *(node for node in now if node != leader)]
+            moves[partition] = now
+        led[now[0]] += 1
+    return moves
+
+
+def raise_factor(admin: KafkaAdminClient, factor: int) -> list[str]:
+    """Have every topic copied to as many brokers, and return what was begun, in words.
+
+    Raises:
+        NodeError: there are fewer brokers, or the cluster refuses.
+    """
+    placed = {partition: item["replica_nodes"] for partition, item in _partitions(admin)}
+    alive = [node["broker_id"] for node in admin.describe_cluster()["brokers"] if not node.get("is_fenced")]
+    moves = raised(placed, alive, factor)
+    if not moves:
+        return []
+    answers = admin.alter_partition_reassignments(moves)
+    refused = {partition: error for partition, error in answers.items() if error is not None}
+    if refused:
+        partition, error = next(iter(refused.items()))
+        raise NodeError(f"{partition.topic}, partition {partition.partition}, is not to be copied: {error.__name__}")
+    _await(lambda: _lacking(admin, moves))
+    return [f"copied {topic} to {factor} brokers" for topic in sorted({partition.topic for partition in moves})]
+
+
+def await_in_step(admin: KafkaAdminClient) -> None:
+    """Return when every replica of every topic is in step.
+
+    Raises:
+        NodeError: for ten minutes none came into step.
+    """
+    _await(lambda: _lacking(admin, {}))
+
+
+def _lacking(admin: KafkaAdminClient, moves: Placement) -> dict[TopicPartition, set[int]]:
+    """Return by partition the brokers that should be in step, and are not."""
+    found = {}
+    for partition, item in _partitions(admin):
+        wanted = set(item["replica_nodes"]) | set(moves.get(partition, ()))
+        if missing := wanted - set(item["isr_nodes"]):
+            found[partition] = missing
+    return found
+
+
+def _partitions(admin: KafkaAdminClient) -> Iterator[tuple[TopicPartition, Mapping[str, list[int]]]]:
+    for topic in admin.describe_topics():
+        if not topic["name"].startswith(PROBE_PREFIX):
+            for item in topic["partitions"]:
+                yield TopicPartition(topic["name"], item["partition_index"]), item
+
+
+def _await(lacking: Callable[[], Mapping[TopicPartition, set[int]]]) -> None:
+    before, since = lacking(), time.monotonic()
+    while before:
+        if time.monotonic() - since > _PATIENCE_SECONDS:
+            partition, nodes = next(iter(before.items()))
+            raise NodeError(
+                f"{partition.topic}, partition {partition.partition}, is not in step on {sorted(nodes)}, nor are "
+                f"{len(before) - 1} other partitions; nothing has changed for {_PATIENCE_SECONDS:.0f} s"
+            )
+        time.sleep(_PAUSE_SECONDS)
+        if (now := lacking()) != before:
+            before, since = now, time.monotonic()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line, raise what is to be raised, wait for it, and return the exit code."""
+    match arguments:
+        case []:
+            factor = 0
+        case [text] if text.isdecimal():
+            factor = int(text)
+        case _:
+            sys.stderr.write("usage: python -m market_pulse.replicas [FACTOR]\n")
+            return os.EX_USAGE
+    try:
+        with connect(BrokerSettings.load().broker_login) as admin:
+            changed = raise_factor(admin, factor)
+            await_in_step(admin)
+    except (NodeError, SettingsError, KafkaError) as error:
+        sys.stderr.write(f"{error}\n")
+        return os.EX_CONFIG
+    sys.stdout.write("".join(f"{line}\n" for line in changed))
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
