@@ -20,13 +20,24 @@ from support.repository import ROOT
 from support.sinks import Sink, mail_sink, web_sink
 
 TOKEN = "do-not-tell-4711"
+# The second one is of another host, and known here because the first would start after it.
 UNIT = """Id=market-pulse-consumer.service
+LoadState=loaded
 ActiveState={}
 SubState={}
 Result=success
 NRestarts=0
 StatusText=
 Type=notify
+
+Id=market-pulse-kafka.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+Result=success
+NRestarts=0
+StatusText=
+Type=
 """
 NO_PRODUCER = "ExecMainStartTimestamp=\nExecMainStartTimestampMonotonic=0"
 # What a database that nobody has written to yet lets the status say.

@@ -26,7 +26,7 @@ from market_pulse.topic import Topic, look_up
 _Answer = TypeVar("_Answer")
 # By topic id and partition: the next offset to store, and why the consumer does not.
 _Positions = Mapping[tuple[str, int], tuple[int, str | None]]
-_UNIT_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "StatusText", "Type")
+_UNIT_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText", "Type")
 _DEADLINE_SECONDS = 5
 _LEDGER_COLUMNS = ("received", "stored", "unchanged", "superseded", "quarantined")
 _LATEST = "SELECT symbol, interval, bar_time, fetched_at FROM market.latest_bar ORDER BY symbol, interval"
@@ -132,6 +132,8 @@ def _units() -> tuple[Unit, ...]:
             is_job=block["Type"] == "oneshot",
         )
         for block in sorted(blocks, key=lambda block: block["Id"])
+        # systemd tells, too, of one of another host that a unit of this one would start after.
+        if block["LoadState"] != "not-found"
     )
 
 
