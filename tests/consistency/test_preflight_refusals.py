@@ -173,7 +173,12 @@ def test_no_refusal_tells_a_secret(answers: dict[str, str]) -> None:
 
 def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
     names = ["a", "b"]
-    groups = {tier: ["a"] for tier in TIERS} | {"spark_worker": names, "kafka": names, "consumer": []}
+    groups = {tier: ["a"] for tier in TIERS} | {
+        "spark_worker": names,
+        "kafka": names,
+        "producer": names,
+        "consumer": [],
+    }
     everywhere: dict[str, object] = {f"vault_{secret}": SECRET for secret in SECRETS} | {
         "ansible_host": ADDRESS,
         "market_pulse_secrets_directory": str(tmp_path / "none"),
@@ -186,10 +191,31 @@ def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
     why = "a standby takes over when the primary's host is lost, so it must be another one"
     said = tasks["preflight : Refuse tiers with too few or too many hosts"]["a"]["msg"]
     assert said == [
-        "the group kafka has a, b: it must have exactly one host",
         "the group consumer has no host: the inventory must name one for it",
         "the group simulator has a: with market_pulse_source alphavantage it must have none",
+        "the group producer has a, b: it must have exactly one host",
         f"the groups postgresql and postgresql_standby both have a: {why}",
+    ]
+
+
+def test_nodes_of_kafka_that_could_not_be_one_cluster_are_refused(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d"]
+    groups = {tier: ["a"] for tier in TIERS} | {"kafka": names, "kafka_controller": [], "postgresql_standby": []}
+    everywhere: dict[str, object] = {f"vault_{secret}": SECRET for secret in SECRETS} | {
+        "ansible_host": ADDRESS,
+        "market_pulse_secrets_directory": str(tmp_path / "none"),
+        "market_pulse_symbols": ["IBM"],
+    }
+    children = {tier: {"hosts": dict.fromkeys(hosts)} for tier, hosts in groups.items()}
+    numbers: dict[str, object] = {"b": {"kafka_node_id": 2}, "c": {"kafka_node_id": 2}, "d": {"kafka_node_id": "3"}}
+    inventory = {"hosts": dict.fromkeys(names) | numbers, "vars": everywhere, "children": children}
+    tasks = refused(tmp_path, inventory, dict.fromkeys(names, NO_FACTS))
+    (refusal,) = [results for task, results in tasks.items() if task.startswith("preflight : Refuse nodes of Kafka's")]
+    assert [sentence.split(":")[0] for sentence in refusal["a"]["msg"]] == [
+        "kafka_node_id is missing for a",
+        "kafka_node_id is '3' for d",
+        "kafka_node_id is 2 for b and c",
+        "the group kafka has a, b, c, d, which all vote, and an even number of voters survives no more than one less",
     ]
 
 

@@ -30,7 +30,7 @@ def forwarded() -> list[int]:
 
 
 def test_every_tier_is_on_the_one_machine() -> None:
-    tiers = {tier: {"hosts": {NAME: None}} for tier in PIPELINE["market_pulse_tiers"]}
+    tiers = {tier: {"hosts": {NAME: None}} for tier in PIPELINE["market_pulse_tiers"] if tier != "kafka_controller"}
     # It needs a machine of its own.
     assert MACHINE["children"] == tiers | {"postgresql_standby": {"hosts": {}}}
 
@@ -71,7 +71,7 @@ def test_its_box_is_of_a_release_that_is_supported() -> None:
 def test_every_tier_can_be_deployed_by_its_name() -> None:
     plays = yaml.safe_load((ANSIBLE / "site.yml").read_text())
     tagged = [play for play in plays if play.get("tags", ["always"]) != ["always"]]
-    assert [play["name"] for play in tagged if play["tags"] != play["hosts"].split(":")] == []
+    assert [play["name"] for play in tagged if play["tags"] != play["hosts"].removesuffix("[0]").split(":")] == []
     assert {tag for play in tagged for tag in play["tags"]} == set(PIPELINE["market_pulse_tiers"])
     needed = [play for play in plays[: plays.index(tagged[0])] if play not in tagged]
     assert [play["name"] for play in needed if play.get("tags") != ["always"]] == []

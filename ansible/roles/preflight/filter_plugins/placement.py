@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+# Any number of hosts, or none, which is the same as to leave the group out.
+OPTIONAL = ("kafka_controller",)
+_MANY = ("kafka", "spark_worker")
+
 Groups = Mapping[str, list[str]]
 Variables = Mapping[str, Any]
 _STANDBY = "postgresql_standby"
 
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
-    """Return the tiers with too few or too many hosts: one of each, any number of workers and standbys, or no pages."""
+    """Return the tiers with too few or too many hosts: some have one alone, some may have many, some none."""
     needed = [tier for tier in tiers if tier != _STANDBY]
     found = [problem for tier in needed for problem in _tier_problems(tier, groups.get(tier, []), source)]
     return [*found, *standby_problems(groups)]
@@ -26,13 +30,15 @@ def standby_problems(groups: Groups) -> Iterator[str]:
 
 
 def _tier_problems(tier: str, hosts: list[str], source: str) -> Iterator[str]:
+    if tier in OPTIONAL:
+        return
     has = f"the group {tier} has {', '.join(hosts) or 'no host'}"
     if tier == "simulator" and source != "simulator":
         if hosts:
             yield f"{has}: with market_pulse_source {source} it must have none"
     elif not hosts and tier != "web":
         yield f"{has}: the inventory must name one for it"
-    elif len(hosts) > 1 and tier != "spark_worker":
+    elif len(hosts) > 1 and tier not in _MANY:
         yield f"{has}: it must have exactly one host"
 
 

@@ -110,18 +110,20 @@ def port_problems(
     tiers = {tier.removesuffix("_standby") for tier in tiers}
     listeners: dict[object, list[str]] = {}
     for service in services:
-        if service in ports and _tier_of(service, all_tiers) in tiers:
+        if service in ports and not _tiers_of(service, all_tiers).isdisjoint(tiers):
             listeners.setdefault(ports[service], []).append(f"market_pulse_ports.{service}")
     for port, names in listeners.items():
         if len(names) > 1:
             yield f"{' and '.join(names)} are both {port!r}: on one host each must have a port of its own"
 
 
-def _tier_of(service: str, tiers: Iterable[str]) -> str:
-    """Return the tier whose host listens on a service's port; the Spark driver is the consumer."""
+def _tiers_of(service: str, tiers: Iterable[str]) -> set[str]:
+    """Return the tiers whose hosts listen on a service's port; the Spark driver is the consumer."""
     if service.startswith("spark_driver"):
-        return "consumer"
-    return max((tier for tier in tiers if service.startswith(tier)), key=len, default=service)
+        return {"consumer"}
+    if service == "kafka_controller":
+        return {"kafka", service}
+    return {max((tier for tier in tiers if service.startswith(tier)), key=len, default=service)}
 
 
 def secret_problems(secrets: Mapping[str, object], vault: str) -> Iterator[str]:
