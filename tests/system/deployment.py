@@ -111,11 +111,4 @@ class Deployment:
 
     def host(self) -> Host:
         """Return the host that molecule made."""
-        config = ROOT / ".lab" / "molecule" / "hosts" / HOST_NAME / "ssh_config"
-        # One login for many commands: each would cost more than most commands do.
-        options = [
-            *("ControlMaster=auto", f"ControlPath={self._log.parent}/%h", "ControlPersist=60"),
-            # One that lasts must notice by itself that the host was paused or lost its power.
-            *("ServerAliveInterval=2", "ConnectTimeout=5"),
-        ]
-        return Host(("ssh", "-q", "-F", str(config), *(f"-o{option}" for option in options), HOST_NAME))
+        return Host.in_lab(ROOT / ".lab" / "molecule", HOST_NAME, self._log.parent)

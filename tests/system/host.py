@@ -17,6 +17,18 @@ class Host:
 
     ssh: tuple[str, ...]
 
+    @classmethod
+    def in_lab(cls, lab: Path, name: str, sockets: Path) -> "Host":
+        """Return a host of the lab in this folder; `sockets` is a folder for ssh's own."""
+        # One login for many commands: each would cost more than most commands do.
+        options = [
+            *("ControlMaster=auto", f"ControlPath={sockets}/%h", "ControlPersist=60"),
+            # One that lasts must notice by itself that the host was paused or lost its power.
+            *("ServerAliveInterval=2", "ConnectTimeout=5"),
+        ]
+        config = lab / "hosts" / name / "ssh_config"
+        return cls(("ssh", "-q", "-F", str(config), *(f"-o{option}" for option in options), name))
+
     def run(self, command: str, *, check: bool = True, timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command on the host and return what it printed; fail with what it said."""
         done = subprocess.run(

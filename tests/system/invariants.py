@@ -56,8 +56,14 @@ def stored_bars(host: Host) -> Bars:
     return {(row[0], row[1]): tuple(map(Decimal, row[2:])) for row in host.sql(_STORED)}
 
 
-def served_bars(host: Host, symbols: list[str], url: str = "http://127.0.0.1:8090/query") -> Bars:
-    """Return what the simulator tells today about every minute so far, the one still forming included."""
+def served_bars(host: Host, symbols: list[str], url: str | None = None) -> Bars:
+    """Return what the simulator tells today about every minute so far, the one still forming included.
+
+    Without a `url` it is the one of this host.
+    """
+    if url is None:
+        address = host.run(". /etc/market-pulse/simulator.env && echo $MP_SIMULATOR_HOST:$MP_SIMULATOR_PORT")
+        url = f"http://{address}/query"
     arguments = " ".join([url, *symbols])
     printed = host.run(f"/opt/market-pulse/venv/bin/python - {arguments}", stdin=_ASK_SIMULATOR)
     bars: Bars = {}
