@@ -67,3 +67,11 @@ def test_values_are_not_in_the_specs(role: str) -> None:
 def test_what_is_called_has_a_spec(role: str, entry: str) -> None:
     assert entry in specs(role)
     assert (ANSIBLE / "roles" / role / "tasks" / f"{entry}.yml").exists()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_written_has_the_same_order_in_every_run(role: str) -> None:
+    files = [path for part in ("defaults", "vars", "templates") for path in (ANSIBLE / "roles" / role / part).glob("*")]
+    # Ansible makes sets of both sides, whose order is another one in every process.
+    unordered = ("| union(", "| difference(", "| intersect(", "| symmetric_difference(")
+    assert [path.name for path in files for word in unordered if word in path.read_text()] == []
