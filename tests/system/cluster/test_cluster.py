@@ -25,6 +25,9 @@ _SSH = 22
 # Seconds: how long bars may wait where a node is away, and until all that runs on its host is back.
 _HEAL, _EXECUTOR = 60, 90
 
+# Six hosts have to be deployed first.
+pytestmark = pytest.mark.slow
+
 
 def test_a_bar_goes_in_and_a_row_comes_out(cluster: Cluster) -> None:
     cluster.await_running(within=120)
@@ -69,7 +72,6 @@ def test_a_stopped_node_of_kafkas_is_not_missed(cluster: Cluster) -> None:
     survives(cluster, stopped(host, BROKER), within=_HEAL, back=_HEAL)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", KAFKA[1:])
 def test_any_other_is_not_missed_either(cluster: Cluster, name: str) -> None:
     survives(cluster, stopped(cluster.host(name), BROKER), within=_HEAL, back=_HEAL)
@@ -83,12 +85,10 @@ def test_a_stopped_worker_is_not_missed(cluster: Cluster) -> None:
     survives(cluster, stopped(cluster.host(SPARK[1]), WORKER), within=_EXECUTOR, back=_EXECUTOR)
 
 
-@pytest.mark.slow
 def test_a_stopped_worker_beside_the_driver_is_not_missed(cluster: Cluster) -> None:
     survives(cluster, stopped(cluster.host(SPARK[0]), WORKER), within=_EXECUTOR, back=_EXECUTOR)
 
 
-@pytest.mark.slow
 def test_a_killed_master_is_back_and_the_stream_has_gone_on(cluster: Cluster) -> None:
     database, driver = cluster.database, cluster.host(DRIVER)
     await_progress(database, within=60)
@@ -102,7 +102,6 @@ def test_a_killed_master_is_back_and_the_stream_has_gone_on(cluster: Cluster) ->
     assert_nothing_lost_or_doubled(database)
 
 
-@pytest.mark.slow
 def test_a_worker_that_hangs_is_restarted_and_not_missed(cluster: Cluster) -> None:
     database, host = cluster.database, cluster.host(SPARK[1])
     await_progress(database, within=60)
