@@ -3,19 +3,18 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+_STANDBY = "postgresql_standby"
 # Any number of hosts, or none, which is the same as to leave the group out.
-OPTIONAL = ("kafka_controller",)
+_OPTIONAL = ("kafka_controller", _STANDBY)
 _MANY = ("kafka", "spark_worker")
 
 Groups = Mapping[str, list[str]]
 Variables = Mapping[str, Any]
-_STANDBY = "postgresql_standby"
 
 
 def group_problems(groups: Groups, tiers: Iterable[str], source: str) -> list[str]:
     """Return the tiers with too few or too many hosts: some have one alone, some may have many, some none."""
-    needed = [tier for tier in tiers if tier != _STANDBY]
-    found = [problem for tier in needed for problem in _tier_problems(tier, groups.get(tier, []), source)]
+    found = [problem for tier in tiers for problem in _tier_problems(tier, groups.get(tier, []), source)]
     return [*found, *standby_problems(groups)]
 
 
@@ -30,7 +29,7 @@ def standby_problems(groups: Groups) -> Iterator[str]:
 
 
 def _tier_problems(tier: str, hosts: list[str], source: str) -> Iterator[str]:
-    if tier in OPTIONAL:
+    if tier in _OPTIONAL:
         return
     has = f"the group {tier} has {', '.join(hosts) or 'no host'}"
     if tier == "simulator" and source != "simulator":
