@@ -1,4 +1,4 @@
-"""Jars by their Maven coordinates: `<name>/pom.xml` says which, `<name>.sha256` what each must be."""
+"""Jars by their Maven coordinates: `<name>/pom.xml` says which, `<name>-<version>.sha256` what each must be."""
 
 import shutil
 import sys
@@ -34,7 +34,7 @@ class Jars:
     @property
     def lock(self) -> Path:
         """What each jar must be."""
-        return HERE / f"{self.name}.sha256"
+        return HERE / f"{self.name}-{self.version}.sha256"
 
     @property
     def libs(self) -> Path:
@@ -43,6 +43,9 @@ class Jars:
 
     def files(self) -> dict[str, Path]:
         """Return the verified jars by their names on a host, after fetching them if the cache is not as locked."""
+        if not self.lock.exists():
+            known = sorted(lock.stem.removeprefix(f"{self.name}-") for lock in HERE.glob(f"{self.name}-*.sha256"))
+            sys.exit(f"artifacts: {self.name} {self.version} is not locked: it must be {' or '.join(known)}")
         if violations(self.libs, self.lock):
             self._fetch()
             if wrong := violations(self.libs, self.lock):
@@ -60,14 +63,15 @@ class Jars:
         return commands | self.files()
 
     def write_lock(self) -> None:
-        """Fetch the jars and take them for right."""
+        """Fetch the jars, take them for right, and write that down."""
         self._fetch()
         write_lock(self.lock, self.libs.iterdir())
 
     def _fetch(self) -> None:
         say(f"fetching the jars of {self.name} {self.version} with Maven")
         self.libs.parent.mkdir(parents=True, exist_ok=True)
-        properties = [f"-D{key.replace('_', '.')}={value}" for key, value in self.versions.items() if "version" in key]
+        versions = {**self.versions, f"{self.name}_version": self.version}
+        properties = [f"-D{key.replace('_', '.')}={value}" for key, value in versions.items() if "version" in key]
         with tempfile.TemporaryDirectory(dir=self.libs.parent) as directory:
             goal = ["dependency:copy-dependencies", f"-DoutputDirectory={directory}/libs"]
             run("mvn", "-q", "-B", "-f", self.pom, *properties, *goal)

@@ -62,17 +62,19 @@ class Artifact:
                 stale.unlink(missing_ok=True)
 
 
-def jar_sets() -> tuple[jars.Jars, jars.Jars]:
-    """Return Kafka's jars and those of Spark's Kafka connector."""
-    return (
-        jars.Jars("kafka", VERSIONS["kafka_version"], VERSIONS),
-        jars.Jars("spark-connector", VERSIONS["spark_version"], VERSIONS),
-    )
+def kafka_jars(version: str) -> jars.Jars:
+    """Return the jars of a release of Kafka's."""
+    return jars.Jars("kafka", version, VERSIONS)
 
 
-def artifacts() -> list[Artifact]:
+def connector_jars() -> jars.Jars:
+    """Return the jars of Spark's Kafka connector."""
+    return jars.Jars("spark-connector", VERSIONS["spark_version"], VERSIONS)
+
+
+def artifacts(kafka_version: str) -> list[Artifact]:
     """Return every artefact, in the order in which hosts need them."""
-    kafka, connector = jar_sets()
+    kafka, connector = kafka_jars(kafka_version), connector_jars()
     spark = VERSIONS["spark_version"]
     app = pythons.app_version()
     return [
@@ -99,6 +101,9 @@ def main() -> None:
     """Resolve the named artefacts, or all, and print what a role needs to know of them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", help="only these artefacts")
+    parser.add_argument(
+        "--kafka", metavar="VERSION", default=VERSIONS["kafka_version"], help="another release of Kafka's"
+    )
     parser.add_argument("--lock", action="store_true", help="write the jars' lock files anew instead of obeying them")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -106,10 +111,11 @@ def main() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             if arguments.lock:
-                for jar_set in jar_sets():
+                kafka = [kafka_jars(VERSIONS[name]) for name in ("kafka_version", "kafka_previous_version")]
+                for jar_set in [*kafka, connector_jars()]:
                     jar_set.write_lock()
                 return
-            wanted = [one for one in artifacts() if not arguments.name or one.name in arguments.name]
+            wanted = [one for one in artifacts(arguments.kafka) if not arguments.name or one.name in arguments.name]
             json.dump({one.name: one.resolve() for one in wanted}, sys.stdout, indent=1)
         except subprocess.CalledProcessError as error:
             sys.exit(f"artifacts: {error.cmd[0]} ended with status {error.returncode}; its message is above")

@@ -30,20 +30,38 @@ def artifact_name(jar: str) -> str:
     return re.sub(r"-\d+(\.\d+)+.*\.jar$", "", jar)
 
 
-def test_locked_jars_are_of_the_pinned_versions() -> None:
-    pins = group_vars("versions")
-    scala, kafka, spark = pins["scala_version"], pins["kafka_version"], pins["spark_version"]
-    assert {f"kafka_{scala}-{kafka}.jar", f"kafka-tools-{kafka}.jar"} <= set(locked("kafka"))
-    assert {f"log4j-slf4j-impl-{pins['log4j_version']}.jar", f"log4j-core-{pins['log4j_version']}.jar"} <= set(
-        locked("kafka")
-    )
-    assert f"spark-sql-kafka-0-10_{scala}-{spark}.jar" in locked("spark-connector")
+PINS = group_vars("versions")
+KAFKA = (PINS["kafka_version"], PINS["kafka_previous_version"])
+
+
+@pytest.mark.parametrize("version", KAFKA)
+def test_locked_jars_of_kafka_are_of_the_pinned_versions(version: str) -> None:
+    jars = set(locked(f"kafka-{version}"))
+    assert {f"kafka_{PINS['scala_version']}-{version}.jar", f"kafka-tools-{version}.jar"} <= jars
+    assert {f"{name}-{PINS['log4j_version']}.jar" for name in ("log4j-slf4j-impl", "log4j-core")} <= jars
+
+
+def test_locked_jars_of_the_connector_are_of_the_pinned_version() -> None:
+    version = PINS["spark_version"]
+    jars = locked(f"spark-connector-{version}")
+    assert f"spark-sql-kafka-0-10_{PINS['scala_version']}-{version}.jar" in jars
+
+
+def test_no_release_is_locked_that_nothing_pins() -> None:
+    pinned = {*(f"kafka-{version}" for version in KAFKA), f"spark-connector-{PINS['spark_version']}"}
+    assert {lock.stem for lock in ARTIFACTS.glob("*.sha256")} == pinned
+
+
+def test_the_release_before_is_of_the_minor_version_before() -> None:
+    (major, minor), (major_before, minor_before) = (map(int, version.split(".")[:2]) for version in KAFKA)
+    assert (major_before, minor_before) == (major, minor - 1)
 
 
 def test_the_connector_brings_no_jar_that_spark_has_itself() -> None:
+    connector = f"spark-connector-{PINS['spark_version']}"
     of_spark = {artifact_name(path.name) for path in (Path(pyspark.__file__).parent / "jars").iterdir()}
     assert len(of_spark) > 100
-    assert {artifact_name(jar) for jar in locked("spark-connector")} & of_spark == set()
+    assert {artifact_name(jar) for jar in locked(connector)} & of_spark == set()
 
 
 def test_a_jar_that_is_missing_surplus_or_changed_is_noticed(cache: ModuleType, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from market_pulse.settings import BrokerSettings
 from market_pulse.topic import connect
 from support.repository import ANSIBLE, group_vars
 
+RELEASE: str = group_vars("versions")["kafka_version"]
 _HEAP = ["-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 _HOST = "127.0.0.1"
 _KEYSTORE = "mp_kafka_broker_keystore"
@@ -120,12 +121,14 @@ def password_of(principal: Principal) -> str:
 
 
 @contextlib.contextmanager
-def kafka_broker(directory: Path, port: int | None = None, *, joins: Broker | None = None) -> Iterator[Broker]:
+def kafka_broker(
+    directory: Path, port: int | None = None, *, joins: Broker | None = None, release: str = RELEASE
+) -> Iterator[Broker]:
     """Run a broker whose files are in `directory`; the same directory and port start the same broker again.
 
     One that `joins` another is the second node of its cluster.
     """
-    libs = CACHE / f"kafka-{group_vars('versions')['kafka_version']}" / "libs"
+    libs = CACHE / f"kafka-{release}" / "libs"
     require(libs, say="run `make artifacts`, which fetches Kafka's jars into the cache")
     super_user = _certify(directory, joins)
     port, brokers, controllers = port or free_port(), free_port(), free_port()
