@@ -50,3 +50,9 @@ def test_hosts_run_a_python_that_the_package_accepts() -> None:
     config.read(ROOT / "setup.cfg")
     oldest = min(release["python"] for release in VERSIONS["debian_releases"].values())
     assert config["options"]["python_requires"] == f">={oldest}"
+
+
+def test_the_way_back_that_operators_are_told_is_to_the_release_before() -> None:
+    for page in ("README.md", "CHANGELOG.md"):
+        told = set(re.findall(r"kafka_version=([\d.]+)", (ROOT / page).read_text()))
+        assert told == {VERSIONS["kafka_previous_version"]}, page
