@@ -54,7 +54,7 @@ class Database:
         session: Connection = psycopg2.connect(
             host=self.host,
             port=self.port,
-            target_session_attrs="read-write",
+            target_session_attrs="primary",
             sslmode="verify-full",
             sslrootcert=self.authority,
             dbname=self.name,
