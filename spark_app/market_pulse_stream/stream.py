@@ -15,12 +15,9 @@ from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
 from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.sink import Account
-from market_pulse_stream.truncation import LogWatch, Reached
+from market_pulse_stream.truncation import PATIENCE_SECONDS, PAUSE_SECONDS, LogWatch, Reached
 from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
-# A broker that restarts is waited for, instead of failing the query.
-_FETCH_RETRIES = 30
-_FETCH_RETRY_MILLISECONDS = 1000
 # Of what an executor holds at once; Python takes about nine times as much for it.
 _PART_BYTES = 8 * 1024**2
 
@@ -87,8 +84,8 @@ def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink
         .option("startingOffsets", sink.plan.starting_offsets(settings.topic))
         .option("failOnDataLoss", "true")
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
-        .option("fetchOffset.numRetries", _FETCH_RETRIES)
-        .option("fetchOffset.retryIntervalMs", _FETCH_RETRY_MILLISECONDS)
+        .option("fetchOffset.numRetries", PATIENCE_SECONDS // PAUSE_SECONDS)
+        .option("fetchOffset.retryIntervalMs", PAUSE_SECONDS * 1000)
         .option("groupIdPrefix", "market-pulse-consumer")
         .load()
         .writeStream.foreachBatch(sink)

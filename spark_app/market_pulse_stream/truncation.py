@@ -16,9 +16,9 @@ from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_t
 from market_pulse.kafka_login import Login, RefusedError, explained
 from market_pulse.topic import Topic, connect
 
-# As long as the query waits for a broker that restarts.
+# For how long, and how often, a broker that restarts is asked: here and by the query.
 PATIENCE_SECONDS = 30
-_EVERY_SECONDS = 1
+PAUSE_SECONDS = 1
 _A_CONSUMER = -1
 
 
@@ -89,7 +89,7 @@ class LogWatch:
         return Retrying(
             retry=retry_if_exception_type(KafkaError) & retry_if_not_exception_type(RefusedError),
             stop=stop_after_delay(PATIENCE_SECONDS),
-            wait=wait_fixed(_EVERY_SECONDS),
+            wait=wait_fixed(PAUSE_SECONDS),
             reraise=True,
         )
 

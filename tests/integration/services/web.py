@@ -32,6 +32,7 @@ from market_pulse.topic import look_up
 from market_pulse.upkeep import calendar
 from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Task, store
+from support.waiting import eventually
 
 # A Monday morning in New York, of which the market's clock says that it is an hour later.
 OPENING = datetime(2026, 5, 18, 13, 30, tzinfo=UTC)
@@ -179,7 +180,10 @@ class LiveReader:
         """Ask for a series, and return the answer."""
         wish = {"type": "subscribe", "symbol": symbol, "interval": "1min", **more}
         self.connection.send(json.dumps(wish))
-        return self.next()
+        # Bars of an earlier subscription may be on their way before the answer.
+        while (message := self.next())["type"] == "bar":
+            pass
+        return message
 
     def next(self, timeout: float = 10) -> dict[str, Any]:
         """Return the next message, after having done with it what the page does."""
@@ -228,3 +232,12 @@ def web(pipeline: Pipeline, directory: Path, *, now: datetime = NOW, **environme
         credentials={"mp_postgresql_web_password": PASSWORD},
     )
     return Web(daemon, port, kafka_port, host=mine["MP_WEB_HOST"])
+
+
+def snapshot(reader: LiveReader, symbol: str, bars: int) -> dict[str, Any]:
+    """Ask for a series until all its bars have come through Kafka."""
+    return eventually(
+        lambda: (answer := reader.subscribe(symbol)) and len(answer.get("bars", ())) >= bars and answer,
+        within=15,
+        what=f"{bars} bars of {symbol} are in a snapshot",
+    )
