@@ -8,7 +8,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from market_pulse.web import api, graph
+from market_pulse.web import api, graph_route
 from market_pulse.web.live import Live
 from market_pulse.web.view import View
 
@@ -46,6 +46,6 @@ def market(view: View, live: Live) -> FastAPI:
         routes=[page("index.html"), *shared(), WebSocketRoute("/live", live.endpoint)],
     )
     app.include_router(api.router(view))
-    app.include_router(graph.router(view, view.hub))
+    app.include_router(graph_route.router(view, view.hub))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -4,15 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from typing import Any, NewType
 
-import msgspec
 import strawberry
-from cross_web import HTTPException
 from graphql import GraphQLError
-from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
-from strawberry.fastapi import GraphQLRouter
-from strawberry.schema.config import StrawberryConfig
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types import ExecutionContext
 
 from market_pulse import contract
 from market_pulse.contract import Interval
@@ -20,7 +13,6 @@ from market_pulse.web.api import MOST_BARS
 from market_pulse.web.bars import Series
 from market_pulse.web.feed import home
 from market_pulse.web.hub import CutOffError, Hub, Reader
-from market_pulse.web.protocol import MOST_SUBSCRIPTIONS
 from market_pulse.web.sessions import AwayError
 from market_pulse.web.view import MOST_QUOTES, View
 
@@ -28,10 +20,7 @@ Resolver = Callable[..., Any]
 
 # GraphQL's own Int ends at 2^31, which a day of a broad fund's volume and an offset of a busy topic exceed.
 Count = NewType("Count", int)
-_COUNT = strawberry.scalar(name="Count", description="A whole number, as JSON has it.", parse_value=int)
-_MOST_ALIASES = 10
-_MOST_DEPTH = 6
-_MOST_TOKENS = 400
+COUNT = strawberry.scalar(name="Count", description="A whole number, as JSON has it.", parse_value=int)
 _INTERVALS = frozenset(Interval)
 
 
@@ -117,7 +106,9 @@ def _before(moment: datetime | None) -> datetime | None:
         raise GraphQLError("before must be an instant of the years 2 to 9998") from None
 
 
-def _query(view: View) -> type:
+def query(view: View) -> type:
+    """Return the type of what can be asked of a view."""
+
     @strawberry.type
     class Query:
         @_field(description="The newest bar of each series, or of these symbols' series.")
@@ -146,7 +137,9 @@ def _query(view: View) -> type:
     return Query
 
 
-def _subscription(view: View, hub: Hub) -> type:
+def subscription(view: View, hub: Hub) -> type:
+    """Return the type of what a hub tells, and a view answers, as it comes."""
+
     @strawberry.type
     class Subscription:
         @_stream(description="The bars of a series as they come, after those that were missed.")
@@ -180,59 +173,6 @@ def _subscription(view: View, hub: Hub) -> type:
                 hub.leave(reader)
 
     return Subscription
-
-
-class _Schema(strawberry.Schema):
-    """Has what is wrong with a document told to who sent it, and to the journal only what nobody expected."""
-
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log what was raised by the code behind a field."""
-        own = [error for error in errors if not isinstance(error.original_error, GraphQLError | None)]
-        super().process_errors(own, execution_context)
-
-
-class _Document(msgspec.Struct):
-    """What GraphQL over HTTP takes."""
-
-    query: str | None = None
-    variables: dict[str, Any] | None = None
-    operationName: str | None = None  # noqa: N815 - the name on the wire
-    extensions: dict[str, Any] | None = None
-
-
-class _Router(GraphQLRouter[Any, None]):
-    """Refuses a body that is no document, where strawberry's would fail."""
-
-    def parse_json(self, data: str | bytes) -> Any:
-        """Return the fields of a document."""
-        try:
-            return msgspec.to_builtins(msgspec.json.decode(data, type=_Document))
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise HTTPException(400, f"the body is no GraphQL document as JSON: {error}") from None
-
-
-def router(view: View, hub: Hub) -> GraphQLRouter[Any, None]:
-    """Return the route over a view and a hub, with what a document may have at most."""
-    schema = _Schema(
-        _query(view),
-        subscription=_subscription(view, hub),
-        extensions=[
-            lambda: MaxTokensLimiter(_MOST_TOKENS),
-            lambda: MaxAliasesLimiter(_MOST_ALIASES),
-            lambda: QueryDepthLimiter(_MOST_DEPTH),
-        ],
-        config=StrawberryConfig(scalar_map={Count: _COUNT}),
-    )
-    return _Router(
-        schema,
-        "/graphql",
-        # The interactive page would be loaded from elsewhere.
-        graphql_ide=None,
-        allow_queries_via_get=False,
-        subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-        max_subscriptions_per_connection=MOST_SUBSCRIPTIONS,
-        include_in_schema=False,
-    )
 
 
 async def _answered(answer: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -87,6 +88,25 @@ def test_a_graphql_subscription_is_live_and_can_be_resumed(pipeline: Pipeline, p
         assert [again.next() for _ in range(2)] == told[1:]
         pipeline.tell(pipeline.bar("IBM", 3))
         assert again.next()["bar"]["close"] == pipeline.bar("IBM", 3).close
+
+
+def test_refusals_at_once_end_a_connection_once_and_without_a_word_in_the_journal(page: Web) -> None:
+    refused = [
+        json.dumps({"id": str(number), "type": "subscribe", "payload": {"query": "subscription {"}})
+        for number in range(20)
+    ]
+    closed = set()
+    for _ in range(20):
+        address, protocols = f"ws://127.0.0.1:{page.port}/graphql", [Subprotocol("graphql-transport-ws")]
+        with connect(address, subprotocols=protocols) as connection, contextlib.suppress(ConnectionClosed):
+            for frame in ['{"type": "connection_init"}', *refused, "no JSON"]:
+                connection.send(frame)
+            while True:
+                connection.recv(10)
+        closed.add(connection.close_code)
+    assert closed == {4400}
+    assert page.get("/api/feed")["readers"] == 0
+    assert "Traceback" not in page.daemon.log
 
 
 def test_the_kafka_page_shows_lag_records_and_settings_and_changes_nothing(pipeline: Pipeline, page: Web) -> None:
