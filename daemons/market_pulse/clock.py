@@ -51,11 +51,12 @@ class MarketClock:
 
     def real_seconds(self, start: datetime, end: datetime) -> float:
         """Return how many real seconds pass between two instants of market time."""
-        return (self._real(end) - self._real(start)).total_seconds()
+        return (self.real(end) - self.real(start)).total_seconds()
 
     def after(self, now: datetime, real_seconds: float) -> datetime:
         """Return the market's instant `real_seconds` after its instant `now`."""
-        return self.at(self._real(now) + timedelta(seconds=real_seconds))
+        return self.at(self.real(now) + timedelta(seconds=real_seconds))
 
-    def _real(self, market: datetime) -> datetime:
+    def real(self, market: datetime) -> datetime:
+        """Return the real instant at which the market's is reached."""
         return max(self.real_start + (market - self.market_start) / self.speed, market)

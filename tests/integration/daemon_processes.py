@@ -18,12 +18,12 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from integration.services.broker import Broker, password_of
-from integration.services.processes import free_port
 from market_pulse import contract, progress
 from market_pulse.contract import Bar, Rejection
 from market_pulse.kafka_login import Principal
 from market_pulse.producer import store
 from market_pulse.producer.outbox import Outbox
+from support.ports import free_port
 from support.repository import ROOT
 from support.waiting import eventually
 

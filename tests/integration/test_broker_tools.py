@@ -14,12 +14,12 @@ from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
 
 from integration.services.broker import Broker, kafka_broker
-from integration.services.processes import free_port
 from market_pulse.contract import MAX_MESSAGE_BYTES
 from market_pulse.errors import TopicError
 from market_pulse.health import Verdict
 from market_pulse.probes.kafka import KafkaProbe
 from market_pulse.topic import agree
+from support.ports import free_port
 from support.repository import ANSIBLE
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.services.processes import free_port, wait_until
+from integration.services.processes import wait_until
 from integration.services.spark import SECRET, Master, driver, master, worker
+from support.ports import free_port
 
 _REGISTER = """
 import time

@@ -27,11 +27,11 @@ from integration.daemon_processes import (
     waiting_of,
 )
 from integration.services.broker import Broker, kafka_broker
-from integration.services.processes import free_port
 from market_pulse.producer import store
 from market_pulse.producer.archive import FOLDER, Archive
 from market_pulse.producer.outbox import Outbox
 from market_pulse.producer.store import Store
+from support.ports import free_port
 from support.samples import sample
 from support.waiting import eventually
 

@@ -21,13 +21,13 @@ from integration.daemon_processes import (
     running_market,
 )
 from integration.services.broker import Broker, kafka_broker
-from integration.services.processes import free_port
 from market_pulse.cli import app
 from market_pulse.cli import backfill as backfill_module
 from market_pulse.cli import budget as budget_module
 from market_pulse.cli.producer_host import ProducerHost
 from market_pulse.contract import Bar
 from market_pulse.sessions import Sessions
+from support.ports import free_port
 from support.waiting import eventually
 
 SESSIONS = Sessions.load("XNYS", date(2024, 1, 2))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from integration.services.broker import Broker
-from integration.services.processes import free_port
 from market_pulse import quorum
 from market_pulse.errors import NodeError
 from market_pulse.probes.kafka import ControllerProbe
+from support.ports import free_port
 
 
 def controller_of(broker: Broker) -> str:

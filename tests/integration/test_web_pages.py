@@ -11,31 +11,24 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from integration.services.broker import Broker
 from integration.services.database import Database
-from integration.services.processes import require
 from integration.services.web import NOW, OPENING, Pipeline, Web, web
+from support.browser import LIVE_SECONDS, PHONE, SCREEN, chromium, drawn, opened, settle, shown_times
 from support.repository import ROOT
 from support.waiting import PATIENCE, eventually
 
-CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 SYMBOLS = ["AAPL", "AMZN", "GOOGL", "IBM", "MSFT", "NVDA"]
 PAGES = ["chart", "compare", "feed", "kafka"]
-SIZES = {"": (1280, 860), "-phone": (390, 844)}
-# What a bar may take from the broker to the reader's eye.
-LIVE_SECONDS = 3
+SIZES = {"": SCREEN, "-phone": PHONE}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    require(CHROMIUM, say="install Debian's chromium-headless-shell (make test does, by apt)")
-    with sync_playwright() as playwright:
-        # The tests' user is root, for whom Chromium has no sandbox.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -61,41 +54,6 @@ def pages(pipeline: Pipeline, tmp_path: Path) -> Iterator[Web]:
     made = web(pipeline, tmp_path / "web")
     with made.daemon.running():
         yield made
-
-
-def opened(browser: Browser, address: str, size: tuple[int, int] = SIZES[""], scheme: str = "light") -> Page:
-    """Open a page that may load nothing from elsewhere, say nothing wrong and break nothing of its own policy."""
-    factor = 1 if size == SIZES[""] else 2
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-        device_scale_factor=factor,
-        reduced_motion="reduce",
-    )
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: None if "127.0.0.1" in request.url else said.append(f"asked {request.url}"))
-    page.said = said  # type: ignore[attr-defined]
-    page.goto(address)
-    return page
-
-
-def drawn(page: Page) -> int:
-    """Return how many bars are on the chart."""
-    return int(page.locator("#chart").get_attribute("data-bars") or 0)
-
-
-def settle(page: Page, bars: int) -> None:
-    """Wait until so many bars are on the chart."""
-    eventually(lambda: drawn(page) >= bars, within=15, what=f"{bars} bars are on the chart", every=0.1)
-
-
-def shown_times(page: Page) -> list[str]:
-    """Return the times of the newest bars, oldest first."""
-    page.evaluate("document.querySelector('details').open = true")
-    return page.locator("#rows td:first-child").all_inner_texts()[::-1]
 
 
 def test_a_bar_is_on_the_chart_within_seconds(pipeline: Pipeline, pages: Web, browser: Browser) -> None:

@@ -17,7 +17,10 @@ INVENTORY = yaml.safe_load((ANSIBLE / "molecule" / "hosts.yml").read_text())
 SYMBOLS: list[str] = INVENTORY["all"]["vars"]["market_pulse_symbols"]
 # On which day its market begins; earlier bars are history that somebody asked for.
 MARKET_DAY: str = INVENTORY["all"]["vars"]["market_pulse_clock_market_start"][:10]
-HOST_NAME: str = next(iter(INVENTORY["all"]["children"]["lab"]["hosts"]))
+_LAB = INVENTORY["all"]["children"]["lab"]
+HOST_NAME: str = next(iter(_LAB["hosts"]))
+ADDRESS: str = _LAB["hosts"][HOST_NAME]["lab_host_address"]
+BRIDGE: str = _LAB["vars"]["lab_host_bridge"]
 _SERVICES = sorted((ROOT / "systemd").glob("market-pulse-*.service"))
 UNITS = [unit.stem for unit in _SERVICES if "Type=notify" in unit.read_text()]
 # What runs to its end, and is then as well as when it runs.
@@ -92,6 +95,17 @@ class Deployment:
     def authority(self) -> Path:
         """The certificate of the deployment's own authority, as its operator hands it to the analysts."""
         return _SECRETS / "certificates" / "ca.crt"
+
+    def analyst(self) -> dict[str, str]:
+        """Return libpq's variables for an analyst who connects as the README has him."""
+        return {
+            "PGHOST": ADDRESS,
+            "PGDATABASE": "market_pulse",
+            "PGUSER": "bi_reader",
+            "PGPASSWORD": self.secret("postgresql_bi_reader_password"),
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": str(self.authority),
+        }
 
     @property
     def printed(self) -> str:

@@ -1,10 +1,13 @@
 """A deployed host as an operator sees it: over ssh, by systemctl, journalctl and psql."""
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.ports import free_port, listening
 from support.waiting import eventually
 
 # What Kafka's own commands take, as root on the broker's host.
@@ -37,6 +40,18 @@ class Host:
         if check:
             assert done.returncode == 0, f"{command!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def tunnel(self, port: int) -> Iterator[str]:
+        """Lead a port of this machine to one of the host's loopback, as the README does, and yield the near one."""
+        near = free_port()
+        options = ["-oControlPath=none", "-oExitOnForwardFailure=yes", "-N", "-L", f"127.0.0.1:{near}:127.0.0.1:{port}"]
+        with subprocess.Popen([self.ssh[0], *options, *self.ssh[1:]]) as process:
+            try:
+                eventually(lambda: listening(near), within=20, what=f"port {port} of the host is reached")
+                yield f"127.0.0.1:{near}"
+            finally:
+                process.terminate()
 
     def put(self, source: Path, destination: str) -> None:
         """Copy a local file to the host, readable by every user there."""

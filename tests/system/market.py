@@ -20,16 +20,25 @@ def open_for(host: Host, seconds: float) -> None:
 
     That moves the beginning of its time back, as if the host had been deployed earlier, with all units stopped.
     """
-    began = host.run(f"cat {_BEGAN}")
-    clock = MarketClock(_CLOCK["speed"], datetime.fromisoformat(began), _START)
-    now = clock.at(datetime.fromtimestamp(float(host.run("date +%s.%N")), UTC))
-    opening = next_opening(_SESSIONS, now, seconds * clock.speed)
+    market = clock(host)
+    now = market_now(host, market)
+    opening = next_opening(_SESSIONS, now, seconds * market.speed)
     if opening is None:
         return
-    earlier = clock.real_start - (opening - now) / clock.speed
+    earlier = market.real_start - (opening - now) / market.speed
     host.run("systemctl stop market-pulse.target")
-    host.run(f"sed -i s/{began}/{earlier:{_FORM}}/ {_BEGAN} /etc/market-pulse/*.env")
+    host.run(f"sed -i s/{market.real_start:{_FORM}}/{earlier:{_FORM}}/ {_BEGAN} /etc/market-pulse/*.env")
     host.run("systemctl start market-pulse.target", timeout=300)
+
+
+def clock(host: Host) -> MarketClock:
+    """Return the clock of a host's market."""
+    return MarketClock(_CLOCK["speed"], datetime.fromisoformat(host.run(f"cat {_BEGAN}")), _START)
+
+
+def market_now(host: Host, market: MarketClock) -> datetime:
+    """Return the instant of the market's time that it is on a host."""
+    return market.at(datetime.fromtimestamp(float(host.run("date +%s.%N")), UTC))
 
 
 def next_opening(sessions: Sessions, now: datetime, seconds: float) -> datetime | None:

@@ -7,13 +7,10 @@ from subprocess import CompletedProcess
 import pytest
 import trustme
 
-from system.deployment import INVENTORY, Deployment
+from system.deployment import ADDRESS, BRIDGE, Deployment
 from system.host import Host
 from system.neighbour import Neighbour, neighbour
 
-_LAB = INVENTORY["all"]["children"]["lab"]
-_ADDRESS: str = next(iter(_LAB["hosts"].values()))["lab_host_address"]
-_BRIDGE: str = _LAB["vars"]["lab_host_bridge"]
 _SSH, _POSTGRESQL = 22, 5432
 _HOW = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
@@ -26,48 +23,40 @@ Psql = Callable[..., CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def analyst() -> Iterator[Neighbour]:
     """A computer in the analysts' network."""
-    with neighbour("mp-analyst", "10.77.2.40/24", _BRIDGE) as computer:
+    with neighbour("mp-analyst", "10.77.2.40/24", BRIDGE) as computer:
         yield computer
 
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Neighbour]:
     """A computer beside the host, in no network that the inventory names."""
-    with neighbour("mp-stranger", "10.77.2.200/24", _BRIDGE) as computer:
+    with neighbour("mp-stranger", "10.77.2.200/24", BRIDGE) as computer:
         yield computer
 
 
 @pytest.fixture(scope="module")
 def psql(deployment: Deployment, analyst: Neighbour) -> Psql:
     """The analyst's psql, as the README has him connect; what a test gives goes before."""
-    as_told = {
-        "PGHOST": _ADDRESS,
-        "PGDATABASE": "market_pulse",
-        "PGUSER": "bi_reader",
-        "PGPASSWORD": deployment.secret("postgresql_bi_reader_password"),
-        "PGSSLMODE": "verify-full",
-        "PGSSLROOTCERT": str(deployment.authority),
-    }
 
     def run(query: str = _HOW, **given: str) -> CompletedProcess[str]:
-        return analyst.run("psql", "-XAtc", query, **(as_told | given))
+        return analyst.run("psql", "-XAtc", query, **(deployment.analyst() | given))
 
     return run
 
 
 def test_from_the_analysts_network_the_database_and_ssh_are_open(analyst: Neighbour) -> None:
-    assert analyst.open_ports(_ADDRESS) == {_SSH, _POSTGRESQL}
+    assert analyst.open_ports(ADDRESS) == {_SSH, _POSTGRESQL}
 
 
 def test_from_elsewhere_on_the_network_ssh_alone_is_open(stranger: Neighbour) -> None:
-    assert stranger.open_ports(_ADDRESS) == {_SSH}
+    assert stranger.open_ports(ADDRESS) == {_SSH}
 
 
 def test_what_listens_beyond_loopback_is_what_is_wanted(host: Host) -> None:
     listening = host.run("ss --no-header --listening --tcp --numeric").splitlines()
     addresses = {line.split()[3] for line in listening}
     beyond = {address for address in addresses if not address.startswith(("127.", "[::1]", "[::ffff:127."))}
-    assert beyond == {f"{_ADDRESS}:{_POSTGRESQL}", f"0.0.0.0:{_SSH}", f"[::]:{_SSH}"}
+    assert beyond == {f"{ADDRESS}:{_POSTGRESQL}", f"0.0.0.0:{_SSH}", f"[::]:{_SSH}"}
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
@@ -107,7 +96,7 @@ def test_other_accounts_do_not_come_from_the_analysts_network(psql: Psql, accoun
 @pytest.mark.parametrize("version", ["tls1", "tls1_1"])
 def test_old_tls_is_refused(analyst: Neighbour, version: str) -> None:
     ciphers = ["-cipher", "ALL:@SECLEVEL=0"]
-    command = ["openssl", "s_client", "-starttls", "postgres", "-connect", f"{_ADDRESS}:{_POSTGRESQL}", *ciphers]
+    command = ["openssl", "s_client", "-starttls", "postgres", "-connect", f"{ADDRESS}:{_POSTGRESQL}", *ciphers]
     refused = analyst.run(*command, f"-{version}")
     assert refused.returncode != 0
     assert "alert protocol version" in refused.stderr

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from integration.services.processes import free_port
 from market_pulse.sources.http import HttpClient, HttpError
 from support.one_connection import serving
+from support.ports import free_port
 from support.waiting import eventually
 
 SECRET = "k3y-in-the-query"

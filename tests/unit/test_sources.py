@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from integration.services.processes import free_port
 from market_pulse.clock import MarketClock
 from market_pulse.contract import Bar, Interval, first_violation
 from market_pulse.errors import SettingsError
@@ -32,6 +31,7 @@ from market_pulse.sources.base import (
     Source,
 )
 from market_pulse.sources.replay import Replay
+from support.ports import free_port
 from support.waiting import eventually
 
 KEY = "s3cret-key"

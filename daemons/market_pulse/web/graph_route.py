@@ -47,7 +47,7 @@ class _Document(msgspec.Struct):
 
 
 class _Socket(ASGIWebSocketAdapter):
-    """Tells strawberry by its own error that a connection is over, also where the other of two refusals has closed it."""
+    """Tells strawberry by its own error that a connection is over, also where another refusal has ended it."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message; raise WebSocketDisconnected where nobody is there."""

@@ -21,11 +21,12 @@ from jinja2 import Environment, StrictUndefined
 from kafka import KafkaAdminClient, TopicPartition
 from pydantic import SecretStr
 
-from integration.services.processes import CACHE, free_port, java, listening, require, running, wait_until
+from integration.services.processes import CACHE, java, require, running, wait_until
 from market_pulse import access
 from market_pulse.kafka_login import Login, Principal
 from market_pulse.settings import BrokerSettings
 from market_pulse.topic import connect
+from support.ports import free_port, listening
 from support.repository import ANSIBLE, group_vars
 
 RELEASE: str = group_vars("versions")["kafka_version"]

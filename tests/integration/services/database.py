@@ -18,7 +18,8 @@ import psycopg2
 import psycopg2.extensions
 import trustme
 
-from integration.services.processes import free_port, require, running, wait_until
+from integration.services.processes import require, running, wait_until
+from support.ports import free_port
 from support.repository import ROOT, group_vars
 
 # Only the services' own user may own a cluster; root is refused by PostgreSQL.

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,13 +22,6 @@ def require(*paths: Path, say: str) -> None:
         pytest.fail(f"{', '.join(missing)} is missing: {say}", pytrace=False)
 
 
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_until(condition: Callable[[], object], *, what: str, seconds: float, log: Path | None = None) -> None:
     """Wait for a condition; fail with the tail of the log when the deadline passes."""
     try:
@@ -43,13 +35,6 @@ def tail(log: Path | None, lines: int = 60) -> str:
     if log is None or not log.exists():
         return ""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def listening(port: int) -> bool:
-    """Tell whether something accepts connections on a port of 127.0.0.1."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 @contextlib.contextmanager

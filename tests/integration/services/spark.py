@@ -13,7 +13,8 @@ from subprocess import Popen
 import jinja2
 import pyspark
 
-from integration.services.processes import free_port, running, wait_until
+from integration.services.processes import running, wait_until
+from support.ports import free_port
 from support.repository import ANSIBLE, ROOT, group_vars
 
 SECRET = 'what they "share"'

@@ -22,7 +22,6 @@ from integration import daemon_processes
 from integration.daemon_processes import Daemon
 from integration.services.broker import Broker, password_of
 from integration.services.database import PASSWORD, Database
-from integration.services.processes import free_port
 from integration.services.records import bar
 from market_pulse.contract import Bar, Interval, encode
 from market_pulse.kafka_login import Principal
@@ -32,6 +31,7 @@ from market_pulse.topic import look_up
 from market_pulse.upkeep import calendar
 from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Task, store
+from support.ports import free_port
 from support.waiting import eventually
 
 # A Monday morning in New York, of which the market's clock says that it is an hour later.

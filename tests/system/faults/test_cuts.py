@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from system.deployment import INVENTORY, Deployment
+from system.deployment import BRIDGE, Deployment
 from system.faults.injections import (
     CONSUMER,
     PRODUCER,
@@ -27,8 +27,6 @@ from system.faults.trial import ANY, Trial
 from system.host import Host
 from system.neighbour import neighbour
 
-_LAB = INVENTORY["all"]["children"]["lab"]
-_ADDRESS: str = next(iter(_LAB["hosts"].values()))["lab_host_address"]
 # An analyst's tool that opens all the sessions it can get, and holds them for a while.
 _FLOOD = """
 import time, psycopg2
@@ -64,16 +62,10 @@ def test_a_sink_cut_off_from_the_database_tries_again(host: Host, trial: Trial) 
 
 @pytest.mark.slow
 def test_a_flood_of_readers_leaves_the_writer_its_place(deployment: Deployment, host: Host, trial: Trial) -> None:
-    session = {
-        "PGHOST": _ADDRESS,
-        "PGDATABASE": "market_pulse",
-        "PGUSER": "bi_reader",
-        "PGPASSWORD": deployment.secret("postgresql_bi_reader_password"),
-    }
     began = host.run("date --utc +%FT%TZ")
     with trial("N12", "200 sessions wanted by readers", within=15):
-        with neighbour("mp-flood", "10.77.2.41/24", _LAB["vars"]["lab_host_bridge"]) as analyst:
-            flood = analyst.run(sys.executable, "-c", _FLOOD, **session)
+        with neighbour("mp-flood", "10.77.2.41/24", BRIDGE) as analyst:
+            flood = analyst.run(sys.executable, "-c", _FLOOD, **deployment.analyst())
         assert flood.returncode == 0, flood.stderr
         held, refused = map(int, flood.stdout.split())
         assert 0 < held <= 20
