@@ -25,8 +25,8 @@ MACHINE = inventory("vagrant")
 
 def forwarded() -> list[int]:
     """Return the ports that the Vagrantfile takes from pipeline.yml by name."""
-    (names,) = re.findall(r"\['market_pulse_ports'\]\.values_at\((.*)\)", VAGRANTFILE)
-    return [PIPELINE["market_pulse_ports"][name.strip("' ")] for name in names.split(",")]
+    (names,) = re.findall(r"\['market_pulse_ports'\]\.values_at\(([^)]*)\)", VAGRANTFILE)
+    return [PIPELINE["market_pulse_ports"][name.strip("' \n")] for name in names.split(",")]
 
 
 def test_every_tier_is_on_the_one_machine() -> None:
@@ -53,6 +53,12 @@ def test_the_computer_that_runs_it_may_ask_as_an_analyst() -> None:
 def test_the_readme_shows_its_address_and_ports() -> None:
     assert HOST["ansible_host"] in SECTION
     assert [port for port in forwarded() if not re.search(rf"[:`]{port}`", SECTION)] == []
+
+
+def test_every_page_is_forwarded() -> None:
+    tunnelled = {int(port) for port in re.findall(r"-L (\d+):127\.0\.0\.1:", README)}
+    assert tunnelled
+    assert tunnelled - set(forwarded()) == set()
 
 
 def test_the_message_shows_where_the_secrets_are() -> None:

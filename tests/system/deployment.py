@@ -34,10 +34,11 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Deployment:
     """One molecule scenario, action by action; what it prints goes to a log file that a failure names."""
 
-    def __init__(self, scenario: str, log: Path) -> None:
-        """Take a scenario's name; nothing is run yet."""
+    def __init__(self, scenario: str, log: Path, *, seconds: float = _SECONDS) -> None:
+        """Take a scenario's name, and how long an action of it may take; nothing is run yet."""
         self._scenario = scenario
         self._log = log
+        self._seconds = seconds
 
     def molecule(self, action: str, *arguments: str) -> str:
         """Run one molecule action, with Ansible's arguments, and return what it printed; its failure is the test's."""
@@ -54,7 +55,7 @@ class Deployment:
             "MOLECULE_PROJECT_DIRECTORY": str(ANSIBLE),
         }
         done = subprocess.run(
-            command, cwd=ANSIBLE, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command, cwd=ANSIBLE, env=environment, capture_output=True, text=True, timeout=self._seconds, check=False
         )
         printed = _COLOURS.sub("", done.stdout + done.stderr)
         with self._log.open("a") as log:
