@@ -20,6 +20,8 @@ from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
 # Of what an executor holds at once; Python takes about nine times as much for it.
 _PART_BYTES = 8 * 1024**2
+# Kafka's client asks a node that has died again and again until then; only the next try learns who leads in its place.
+_TRY_SECONDS, _REQUEST_SECONDS = 10, 5
 
 
 class BatchSink:
@@ -80,6 +82,8 @@ def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink
         spark.readStream.format("kafka")
         .options(**_login(settings))
         .option("kafka.isolation.level", ISOLATION_LEVEL)
+        .option("kafka.default.api.timeout.ms", _TRY_SECONDS * 1000)
+        .option("kafka.request.timeout.ms", _REQUEST_SECONDS * 1000)
         .option("subscribe", settings.topic)
         .option("startingOffsets", sink.plan.starting_offsets(settings.topic))
         .option("failOnDataLoss", "true")

@@ -77,8 +77,9 @@ def test_any_other_is_not_missed_either(cluster: Cluster, name: str) -> None:
     survives(cluster, stopped(cluster.host(name), BROKER), within=_HEAL, back=_HEAL)
 
 
-def test_a_killed_node_of_kafkas_is_not_missed(cluster: Cluster) -> None:
-    survives(cluster, killed(cluster.host(KAFKA[1]), BROKER), within=_HEAL, back=_HEAL)
+@pytest.mark.parametrize("name", KAFKA)
+def test_a_killed_node_of_kafkas_is_not_missed(cluster: Cluster, name: str) -> None:
+    survives(cluster, killed(cluster.host(name), BROKER), within=_HEAL, back=_HEAL)
 
 
 def test_a_stopped_worker_is_not_missed(cluster: Cluster) -> None:
