@@ -1,8 +1,9 @@
 """Who may do what in Kafka: a password for each principal, and the ACLs, of which everything else is denied.
 
-``python -m market_pulse.access TOPIC`` makes it so, as root on the broker's host, with the environment of its unit; the
-passwords come on standard input, as a JSON object by principal. It prints what it changed; nothing if nothing. A
-password cannot be read back, so one is known to be right when it opens a session.
+``python -m market_pulse.access [--dry-run] TOPIC`` makes it so, as root on the broker's host, with the environment of
+its unit; the passwords come on standard input, as a JSON object by principal. It prints what it changed, or in a dry
+run would change; nothing if nothing. A password cannot be read back, so one is known to be right when it opens a
+session.
 """
 
 import os
@@ -31,7 +32,7 @@ from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay
 from market_pulse.errors import AccessError, SettingsError
 from market_pulse.kafka_login import MECHANISM, Login, Principal, RefusedError
 from market_pulse.settings import BrokerSettings
-from market_pulse.topic import connect
+from market_pulse.topic import DRY_RUN, connect
 
 # Between the controller's word and the broker's deed; on one host milliseconds.
 _EFFECTIVE_SECONDS = 10.0
@@ -74,13 +75,16 @@ def probe_rights(name: str) -> set[ACL]:
     return {_allowed(name, ResourcePattern(ResourceType.TOPIC, name), operation) for operation in _PROBE_RIGHTS}
 
 
-def agree_on_users(admin: KafkaAdminClient, login: Login, passwords: Mapping[Principal, str]) -> list[str]:
+def agree_on_users(
+    admin: KafkaAdminClient, login: Login, passwords: Mapping[Principal, str], *, is_dry_run: bool = False
+) -> list[str]:
     """Give each principal its password, and remove every other user; return what was changed, in words.
 
     Args:
         admin: a session of the broker's own.
         login: at the listener of the clients; as whom does not matter.
         passwords: by principal.
+        is_dry_run: whether nothing is changed, and what would be is returned.
 
     Raises:
         AccessError: a password does not open a session though it was set.
@@ -91,11 +95,12 @@ def agree_on_users(admin: KafkaAdminClient, login: Login, passwords: Mapping[Pri
     for name, password in passwords.items():
         mine = replace(login, principal=name, password=password)
         if str(name) not in known or not lets_in(mine):
-            set_password(admin, mine)
+            if not is_dry_run:
+                set_password(admin, mine)
             changed.append(f"set the password of {name}")
     for name in sorted(set(known) - set(map(str, passwords))):
         if not name.startswith(PROBE_PREFIX):
-            for credential in known[name]["credential_infos"]:
+            for credential in known[name]["credential_infos"] if not is_dry_run else ():
                 _alter(admin, UserScramCredentialDeletion(name, credential["mechanism"]))
             changed.append(f"removed the user {name}")
     return changed
@@ -124,10 +129,12 @@ def lets_in(login: Login) -> bool:
     return True
 
 
-def agree_on_acls(admin: KafkaAdminClient, wanted: Collection[ACL], *, only: bool = True) -> list[str]:
+def agree_on_acls(
+    admin: KafkaAdminClient, wanted: Collection[ACL], *, only: bool = True, is_dry_run: bool = False
+) -> list[str]:
     """Add the ACLs that are missing and, if there are to be `only` these, delete others; return what was changed.
 
-    Those of probes stay. It returns when they are in force.
+    Those of probes stay. It returns when they are in force. A dry run changes nothing, and returns what it would.
 
     Raises:
         AccessError: the broker refuses one, or they are not in force within seconds.
@@ -136,6 +143,9 @@ def agree_on_acls(admin: KafkaAdminClient, wanted: Collection[ACL], *, only: boo
     missing = sorted(set(wanted) - found, key=_words)
     others = (acl for acl in found - set(wanted) if only and not acl.principal.startswith(f"User:{PROBE_PREFIX}"))
     surplus = sorted(others, key=_words)
+    changed = [f"allowed {_words(acl)}" for acl in missing] + [f"no longer {_words(acl)}" for acl in surplus]
+    if is_dry_run:
+        return changed
     if missing and (failed := admin.create_acls(missing)["failed"]):
         raise AccessError(f"the broker refuses ACLs: {', '.join(error.__name__ for error in failed)}")
     if surplus:
@@ -146,7 +156,7 @@ def agree_on_acls(admin: KafkaAdminClient, wanted: Collection[ACL], *, only: boo
         return now.issuperset(missing) and now.isdisjoint(surplus)
 
     _await(is_in_force, "the broker took the ACLs, and they are not in force")
-    return [f"allowed {_words(acl)}" for acl in missing] + [f"no longer {_words(acl)}" for acl in surplus]
+    return changed
 
 
 def _allowed(user: str, pattern: ResourcePattern, operation: ACLOperation) -> ACL:
@@ -189,15 +199,16 @@ def _passwords(text: bytes) -> dict[Principal, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line and the passwords, agree on who may do what, and return the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m market_pulse.access TOPIC <PASSWORDS\n")
+    is_dry_run = DRY_RUN in arguments[:1]
+    if len(arguments) != 1 + is_dry_run:
+        sys.stderr.write(f"usage: python -m market_pulse.access [{DRY_RUN}] TOPIC <PASSWORDS\n")
         return os.EX_USAGE
     try:
         passwords = _passwords(sys.stdin.buffer.read())
         settings = BrokerSettings.load()
         with connect(settings.broker_login) as admin:
-            changed = agree_on_users(admin, settings.login("", ""), passwords)
-            changed += agree_on_acls(admin, rights(arguments[0]))
+            changed = agree_on_users(admin, settings.login("", ""), passwords, is_dry_run=is_dry_run)
+            changed += agree_on_acls(admin, rights(arguments[-1]), is_dry_run=is_dry_run)
     except (AccessError, SettingsError, KafkaError) as error:
         sys.stderr.write(f"{error}\n")
         return os.EX_CONFIG

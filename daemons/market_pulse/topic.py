@@ -1,9 +1,9 @@
 """The topic: as the broker has it, and as it was agreed on.
 
-``python -m market_pulse.topic TOPIC PARTITIONS [KEY=VALUE…]`` creates the topic, or sets what differs of its
-configuration, as root on the broker's host with the environment of its unit, and prints what it changed; nothing if
-nothing. The number of partitions is agreed on once: another one would move symbols between partitions, and with them
-their order.
+``python -m market_pulse.topic [--dry-run] TOPIC PARTITIONS [KEY=VALUE…]`` creates the topic, or sets what differs of
+its configuration, as root on the broker's host with the environment of its unit, and prints what it changed, or in a
+dry run would change; nothing if nothing. The number of partitions is agreed on once: another one would move symbols
+between partitions, and with them their order.
 """
 
 import os
@@ -21,6 +21,7 @@ from market_pulse.errors import SettingsError, TopicError
 from market_pulse.kafka_login import BrokerLogin, Login, explained
 from market_pulse.settings import BrokerSettings
 
+DRY_RUN = "--dry-run"
 _TIMEOUT_SECONDS = 10
 
 
@@ -89,15 +90,23 @@ def look_up(login: Login | BrokerLogin, name: str) -> Topic:
         )
 
 
-def agree(admin: KafkaAdminClient, topic: str, partitions: int, configuration: Mapping[str, str]) -> str:
-    """Make the topic what it should be, and return what was changed, in words, or nothing.
+def agree(
+    admin: KafkaAdminClient,
+    topic: str,
+    partitions: int,
+    configuration: Mapping[str, str],
+    *,
+    is_dry_run: bool = False,
+) -> str:
+    """Make the topic what it should be, and return what was changed, or in a dry run would be, in words, or nothing.
 
     Raises:
         TopicError: it exists with another number of partitions.
     """
     if topic not in admin.list_topics():
         options = {"num_partitions": partitions, "replication_factor": -1, "configs": dict(configuration)}
-        admin.create_topics({topic: options}, wait_for_metadata=True)
+        if not is_dry_run:
+            admin.create_topics({topic: options}, wait_for_metadata=True)
         return f"created {topic} with {partitions} partitions"
     found = len(admin.describe_topics([topic])[0]["partitions"])
     if found != partitions:
@@ -110,26 +119,29 @@ def agree(admin: KafkaAdminClient, topic: str, partitions: int, configuration: M
     differing = {key: value for key, value in configuration.items() if stored[key]["value"] != value}
     if not differing:
         return ""
-    answer = admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, differing)])["topic"][topic]
-    if answer != "OK":
-        raise TopicError(f"topic {topic} refuses {differing}: {answer}")
+    if not is_dry_run:
+        answer = admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, differing)])["topic"][topic]
+        if answer != "OK":
+            raise TopicError(f"topic {topic} refuses {differing}: {answer}")
     return f"set {', '.join(f'{key}={value}' for key, value in differing.items())} for {topic}"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line, agree on the topic, and return the exit code."""
-    match arguments:
+    is_dry_run = DRY_RUN in arguments[:1]
+    match arguments[is_dry_run:]:
         case [topic, partitions, *settings] if partitions.isdecimal() and all("=" in text for text in settings):
             try:
                 with connect(BrokerSettings.load().broker_login) as admin:
-                    changed = agree(admin, topic, int(partitions), dict(text.split("=", 1) for text in settings))
+                    configuration = dict(text.split("=", 1) for text in settings)
+                    changed = agree(admin, topic, int(partitions), configuration, is_dry_run=is_dry_run)
             except (TopicError, SettingsError, KafkaError) as error:
                 sys.stderr.write(f"{error}\n")
                 return os.EX_CONFIG
             sys.stdout.write(changed)
             return os.EX_OK
         case _:
-            sys.stderr.write("usage: python -m market_pulse.topic TOPIC PARTITIONS [KEY=VALUE...]\n")
+            sys.stderr.write(f"usage: python -m market_pulse.topic [{DRY_RUN}] TOPIC PARTITIONS [KEY=VALUE...]\n")
             return os.EX_USAGE
 
 

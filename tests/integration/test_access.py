@@ -229,13 +229,18 @@ def handshake(broker: Broker, address: str, version: ssl.TLSVersion) -> str | No
 
 
 def test_users_and_rights_are_agreed_on_once_and_what_is_no_longer_wanted_goes(broker: Broker, topic: str) -> None:
-    command = [sys.executable, "-m", "market_pulse.access", topic]
+    command = [sys.executable, "-m", "market_pulse.access"]
     environment = broker.own_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
-    def agree(**changed: str) -> list[str]:
+    def agree(*options: str, **changed: str) -> list[str]:
         passwords = {principal: password_of(principal) for principal in Principal} | changed
         done = subprocess.run(
-            command, env=environment, input=json.dumps(passwords), capture_output=True, text=True, check=False
+            [*command, *options, topic],
+            env=environment,
+            input=json.dumps(passwords),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
@@ -248,14 +253,20 @@ def test_users_and_rights_are_agreed_on_once_and_what_is_no_longer_wanted_goes(b
         access.set_password(admin, login)
         access.set_password(admin, replace(login, principal=probe))
         access.agree_on_acls(admin, {_MINE, *access.probe_rights(probe)}, only=False)
-        assert agree() == ["removed the user intruder", "no longer User:producer@* allow all topic t"]
+        surplus = ["removed the user intruder", "no longer User:producer@* allow all topic t"]
+        assert agree("--dry-run") == surplus
+        assert access.lets_in(login)
+        assert agree() == surplus
         assert not access.lets_in(login)
         assert access.lets_in(replace(login, principal=probe))
+        assert agree("--dry-run", monitor="another") == ["set the password of monitor"]
+        assert access.lets_in(broker.login(Principal.MONITOR))
         assert agree(monitor="another") == ["set the password of monitor"]
         assert not access.lets_in(broker.login(Principal.MONITOR))
         assert agree() == ["set the password of monitor"]
         assert access.lets_in(broker.login(Principal.MONITOR))
         access.agree_on_acls(admin, ())
+        assert len(agree("--dry-run")) == len(access.rights(topic))
         assert len(agree()) == len(access.rights(topic))
         write(broker.login(Principal.PRODUCER), topic)
 

@@ -85,11 +85,15 @@ def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) ->
     with broker.admin() as admin:
         try:
             wanted = {"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime", "flush.messages": "1"}
-            assert agree(admin, "agreed", 12, wanted) == "created agreed with 12 partitions"
+            created = "created agreed with 12 partitions"
+            assert agree(admin, "agreed", 12, wanted, is_dry_run=True) == created
+            assert "agreed" not in admin.list_topics()
+            assert agree(admin, "agreed", 12, wanted) == created
             assert agree(admin, "agreed", 12, wanted) == ""
-            assert agree(admin, "agreed", 12, {**wanted, "retention.ms": "700000000"}) == (
-                "set retention.ms=700000000 for agreed"
-            )
+            longer, changed = {**wanted, "retention.ms": "700000000"}, "set retention.ms=700000000 for agreed"
+            # A dry run leaves the next one as much to do.
+            assert [agree(admin, "agreed", 12, longer, is_dry_run=True) for _ in range(2)] == [changed, changed]
+            assert agree(admin, "agreed", 12, longer) == changed
             with pytest.raises(TopicError, match="has 12 partitions, market_pulse_topic_partitions says 6"):
                 agree(admin, "agreed", 6, wanted)
         finally:

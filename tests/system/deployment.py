@@ -72,6 +72,10 @@ class Deployment:
         """Run the playbook that changes secrets and certificates, and return what it printed."""
         return self._play("rotate.yml", "-e", json.dumps(variables))
 
+    def site(self, *arguments: str) -> str:
+        """Run the playbook with Ansible's arguments, and return what it printed."""
+        return self._play("site.yml", *arguments)
+
     def power_on(self) -> None:
         """Start the host where it is off."""
         self._play("lab_up.yml")
