@@ -90,7 +90,7 @@ def split(*pairs: tuple[str, str]) -> Iterator[None]:
     table = "market_pulse_split"
     ways = [(ADDRESSES[a], ADDRESSES[b]) for one, other in pairs for a, b in ((one, other), (other, one))]
     drops = "\n".join(f"ip saddr {source} ip daddr {target} drop" for source, target in ways)
-    rules = f"table bridge {table} {{ chain forward {{ type filter hook forward priority 0;\n{drops}\n}} }}"
+    rules = f"table bridge {table} {{ chain forward {{ type filter hook forward priority 0;\n{drops}\n}}\n}}"
     _on_this_machine("nft", "-f", "-", stdin=rules)
     try:
         yield
