@@ -53,6 +53,8 @@ class Deployment:
             "ANSIBLE_NOCOLOR": "1",
             # As molecule has it, for the inventory.
             "MOLECULE_PROJECT_DIRECTORY": str(ANSIBLE),
+            # Its own would be another checkout's, too.
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(self._log.parent / f"molecule-{self._scenario}"),
         }
         done = subprocess.run(
             command, cwd=ANSIBLE, env=environment, capture_output=True, text=True, timeout=self._seconds, check=False
