@@ -2,6 +2,7 @@
 
 import configparser
 import hashlib
+import re
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from cache import CACHE, PROJECT, run, say, violations, write_lock
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
 DEV_LOCK = HERE / "requirements-dev.lock"
+# Its dependencies are many, and never beside ours: an environment of its own has them.
+PGADMIN, PGADMIN_LOCK = HERE / "pgadmin.in", HERE / "pgadmin.lock"
+_HOUSES = {LOCK: "", PGADMIN_LOCK: "pgadmin-"}
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
 _UV = str(Path(sys.executable).with_name("uv"))
 # Debian 12, the oldest host, has glibc 2.36; no wheel asks for more than 2.28.
@@ -29,15 +33,22 @@ def app_version() -> str:
     return setup["metadata"]["version"]
 
 
+def pgadmin_version() -> str:
+    """Return the version of pgAdmin that hosts run."""
+    (version,) = re.findall(r"^pgadmin4==(\S+)$", PGADMIN.read_text(), re.MULTILINE)
+    return version
+
+
 def app_sources() -> list[Path]:
     """Return the files that reach the hosts as this project's own code."""
-    folders = (("daemons", "*.py"), ("daemons/market_pulse/web/static", "*.*"), ("spark_app", "*.py"), ("sql", "*.*"))
-    code = [path for folder, pattern in folders for path in (PROJECT / folder).rglob(pattern)]
-    return [PROJECT / "setup.cfg", PROJECT / "pyproject.toml", *code]
+    code = (("daemons", "*.py"), ("daemons/market_pulse/web/static", "*.*"), ("spark_app", "*.py"))
+    folders = (*code, ("pgadmin_app", "*.py"), ("sql", "*.*"))
+    found = [path for folder, pattern in folders for path in (PROJECT / folder).rglob(pattern)]
+    return [PROJECT / "setup.cfg", PROJECT / "pyproject.toml", *found]
 
 
 def app(work: Path) -> dict[str, Path]:
-    """Return the project's wheel, the Spark application and the migrations by their names under /opt/market-pulse."""
+    """Return the project's wheel and, by their names under /opt/market-pulse, what other programs read of it."""
     say("building this project's wheel")
     tree = work / "tree"
     for source in [*app_sources(), PROJECT / "README.md", PROJECT / "LICENSE"]:
@@ -46,19 +57,20 @@ def app(work: Path) -> dict[str, Path]:
         shutil.copyfile(source, target)
     build_wheel(tree, work)
     (wheel,) = work.glob("*.whl")
-    plain = [*(PROJECT / "spark_app").glob("*.py"), *(PROJECT / "sql").rglob("*.*")]
+    plain = [path for folder in ("spark_app", "pgadmin_app") for path in (PROJECT / folder).glob("*.py")]
+    plain += (PROJECT / "sql").rglob("*.*")
     return {f"dist/{wheel.name}": wheel} | {str(path.relative_to(PROJECT)): path for path in plain}
 
 
-def wheelhouse(python: str, work: Path) -> dict[str, Path]:
-    """Return the locked wheels for one version of Python on x86_64, by their names in the wheelhouse."""
-    house = CACHE / "wheelhouse" / f"py{python}"
-    sums = house.with_name(f"{house.name}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}.sha256")
+def wheelhouse(lock: Path, python: str, work: Path) -> dict[str, Path]:
+    """Return a lock's wheels for one version of Python on x86_64, by their names in the wheelhouse."""
+    house = CACHE / "wheelhouse" / f"{_HOUSES[lock]}py{python}"
+    sums = house.with_name(f"{house.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}.sha256")
     if violations(house, sums):
-        say(f"fetching the wheels for Python {python}")
+        say(f"fetching the wheels of {lock.name} for Python {python}")
         wheels, pins = work / "wheels", work / "pins.txt"
         target = [f"--python-version={python}", "--python-platform=x86_64-manylinux_2_28"]
-        run(_UV, "pip", "compile", "-q", "--no-deps", "--generate-hashes", *target, LOCK, "-o", pins)
+        run(_UV, "pip", "compile", "-q", "--no-deps", "--generate-hashes", *target, lock, "-o", pins)
         interpreter = ["--implementation=cp", f"--python-version={python}", f"--abi=cp{python.replace('.', '')}"]
         options = ["--no-deps", "--no-build-isolation", "--require-hashes", "--abi=abi3", "--abi=none"]
         run(*_PIP, "download", *options, *interpreter, *_PLATFORMS, "-r", pins, "-d", wheels)

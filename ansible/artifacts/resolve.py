@@ -72,16 +72,21 @@ def connector_jars() -> jars.Jars:
     return jars.Jars("spark-connector", VERSIONS["spark_version"], VERSIONS)
 
 
-def artifacts(kafka_version: str) -> list[Artifact]:
-    """Return every artefact, in the order in which hosts need them."""
+def wheelhouses(name: str, version: str, lock: Path) -> list[Artifact]:
+    """Return the wheels of a lock, an artefact for the Python of each release of Debian's."""
+    return [
+        Artifact(f"{name}-py{python}", version, [lock], partial(pythons.wheelhouse, lock, python))
+        for python in sorted({release["python"] for release in VERSIONS["debian_releases"].values()})
+    ]
+
+
+def artifacts(kafka_version: str, *, with_pgadmin: bool) -> list[Artifact]:
+    """Return every artefact, in the order in which hosts need them; pgAdmin's only where one is wanted."""
     kafka, connector = kafka_jars(kafka_version), connector_jars()
     spark = VERSIONS["spark_version"]
     app = pythons.app_version()
     return [
-        *(
-            Artifact(f"wheelhouse-py{python}", app, [pythons.LOCK], partial(pythons.wheelhouse, python))
-            for python in sorted({release["python"] for release in VERSIONS["debian_releases"].values()})
-        ),
+        *wheelhouses("wheelhouse", app, pythons.LOCK),
         Artifact("app", app, pythons.app_sources(), pythons.app),
         Artifact(
             "kafka", kafka.version, [kafka.lock, kafka.pom, *jars.kafka_commands()], kafka.with_commands, kafka.files
@@ -94,6 +99,7 @@ def artifacts(kafka_version: str) -> list[Artifact]:
             lambda _: connector.files(),
             connector.files,
         ),
+        *(wheelhouses("pgadmin", pythons.pgadmin_version(), pythons.PGADMIN_LOCK) if with_pgadmin else []),
     ]
 
 
@@ -104,6 +110,7 @@ def main() -> None:
     parser.add_argument(
         "--kafka", metavar="VERSION", default=VERSIONS["kafka_version"], help="another release of Kafka's"
     )
+    parser.add_argument("--pgadmin", action="store_true", help="pgAdmin, too, which an inventory may do without")
     parser.add_argument("--lock", action="store_true", help="write the jars' lock files anew instead of obeying them")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -115,7 +122,8 @@ def main() -> None:
                 for jar_set in [*kafka, connector_jars()]:
                     jar_set.write_lock()
                 return
-            wanted = [one for one in artifacts(arguments.kafka) if not arguments.name or one.name in arguments.name]
+            found = artifacts(arguments.kafka, with_pgadmin=arguments.pgadmin)
+            wanted = [one for one in found if not arguments.name or one.name in arguments.name]
             json.dump({one.name: one.resolve() for one in wanted}, sys.stdout, indent=1)
         except subprocess.CalledProcessError as error:
             sys.exit(f"artifacts: {error.cmd[0]} ended with status {error.returncode}; its message is above")

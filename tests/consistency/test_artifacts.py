@@ -6,8 +6,10 @@ import tarfile
 from pathlib import Path
 from types import ModuleType
 
+import jinja2
 import pyspark
 import pytest
+import yaml
 
 from support.repository import ANSIBLE, group_vars
 
@@ -18,6 +20,14 @@ ARTIFACTS = ANSIBLE / "artifacts"
 def cache(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ARTIFACTS)
     import cache as module  # noqa: PLC0415 - found by the line above
+
+    return module
+
+
+@pytest.fixture
+def resolve(cache: ModuleType) -> ModuleType:
+    assert ANSIBLE.parent == cache.PROJECT
+    import resolve as module  # noqa: PLC0415 - beside the cache
 
     return module
 
@@ -55,6 +65,18 @@ def test_no_release_is_locked_that_nothing_pins() -> None:
 def test_the_release_before_is_of_the_minor_version_before() -> None:
     (major, minor), (major_before, minor_before) = (map(int, version.split(".")[:2]) for version in KAFKA)
     assert (major_before, minor_before) == (major, minor - 1)
+
+
+def test_pgadmin_is_resolved_where_it_is_wanted_and_nowhere_else(resolve: ModuleType) -> None:
+    wanted, others = (
+        {one.name for one in resolve.artifacts(KAFKA[0], with_pgadmin=is_wanted)} for is_wanted in (True, False)
+    )
+    assert wanted - others == {f"pgadmin-py{release['python']}" for release in PINS["debian_releases"].values()}
+    role = yaml.safe_load((ANSIBLE / "roles/artifacts/tasks/resolve.yml").read_text())
+    asks = role[0]["ansible.builtin.command"]["argv"].split("+", 1)[1]
+    templates = jinja2.Environment(autoescape=False)  # noqa: S701 - it is no HTML
+    for groups, expected in (({}, []), ({"pgadmin": []}, []), ({"pgadmin": ["a"]}, ["--pgadmin"])):
+        assert templates.from_string("{{ " + asks).render(groups=groups) == str(expected)
 
 
 def test_the_connector_brings_no_jar_that_spark_has_itself() -> None:

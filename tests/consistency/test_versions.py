@@ -31,10 +31,17 @@ def test_the_development_environment_is_the_hosts_environment_and_more() -> None
 
 
 def test_every_locked_package_carries_hashes() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "pgadmin.lock"):
         blocks = re.split(r"\n(?=\S)", (ANSIBLE / "artifacts" / name).read_text().strip())
         assert blocks
         assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_pgadmin_is_locked_as_it_is_pinned_and_is_no_dependency_of_ours() -> None:
+    pins = set(PIN.findall((ANSIBLE / "artifacts/pgadmin.in").read_text()))
+    assert {name for name, _ in pins} == {"gunicorn", "pgadmin4"}
+    assert pins <= lock("pgadmin.lock")
+    assert pins & lock("requirements-dev.lock") == set()
 
 
 def test_spark_is_one_version_on_the_hosts_and_in_the_tests() -> None:
