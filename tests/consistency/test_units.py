@@ -18,6 +18,7 @@ from market_pulse.backup.settings import BackupSettings, ProofSettings
 from market_pulse.kafka_login import Principal
 from market_pulse.probes import PROBES
 from market_pulse.probes.consumer import ConsumerProbeSettings
+from market_pulse.probes.pgadmin import PgAdminProbeSettings
 from market_pulse.probes.spark import MasterProbeSettings, WorkerProbeSettings
 from market_pulse.producer import environment
 from market_pulse.producer.settings import ProducerSettings
@@ -30,7 +31,7 @@ from support.repository import ANSIBLE, ROOT, group_vars
 
 SYSTEMD = ROOT / "systemd"
 PATHS = group_vars("pipeline")["market_pulse_paths"]
-DAEMONS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer", "web", "auditor"]
+DAEMONS = ["kafka", "spark-master", "spark-worker", "consumer", "simulator", "producer", "web", "pgadmin", "auditor"]
 # Run to their end when their timer says so.
 JOBS = ["upkeep", "alerts", "backup", "restore-proof"]
 # Which the deployment does not wait for, and which run as PostgreSQL's own user.
@@ -46,6 +47,7 @@ EXPOSURE = {
     "simulator": 13,
     "producer": 13,
     "web": 13,
+    "pgadmin": 13,
     "auditor": 13,
     "upkeep": 13,
     "alerts": 13,
@@ -62,6 +64,7 @@ SETTINGS: dict[str, list[type[Settings]]] = {
     "simulator": [SimulatorSettings],
     "producer": [ProducerSettings],
     "web": [WebSettings],
+    "pgadmin": [PgAdminProbeSettings],
     "auditor": [AuditorSettings],
     "upkeep": [UpkeepSettings],
     "alerts": [AlertSettings],
@@ -77,6 +80,7 @@ ROLES = {
     "simulator": ["simulator"],
     "producer": ["producer", "simulator"],
     "web": ["web", "simulator"],
+    "pgadmin": ["pgadmin"],
     "auditor": ["auditor", "simulator"],
     "upkeep": ["upkeep", "simulator"],
     "alerts": ["alerts"],
@@ -107,6 +111,12 @@ def role_variables(name: str) -> set[str]:
     """Return the MP_ variables that the unit's roles write."""
     files = [path for role in ROLES[name] for path in (ANSIBLE / "roles" / role).rglob("*.yml")]
     return {found for path in files for found in re.findall(r"^\s+(MP_[A-Z_]+):", path.read_text(), re.MULTILINE)}
+
+
+def read_by_programs(name: str) -> set[str]:
+    """Return the variables and credentials that code of ours reads for a program of others, in its environment."""
+    files = (ROOT / f"{name}_app").glob("*.py")
+    return {found for path in files for found in re.findall(r"[\"'](MP_[A-Z_]+|mp_[a-z_]+)[\"']", path.read_text())}
 
 
 def test_every_unit_is_in_this_test() -> None:
@@ -177,7 +187,10 @@ def test_what_a_unit_names_is_where_the_roles_put_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_what_the_settings_require_the_roles_write(name: str) -> None:
-    assert fields(name, secret=False, required_only=True) - role_variables(name) == set()
+    required = fields(name, secret=False, required_only=True) | {
+        found for found in read_by_programs(name) if found.startswith("MP_")
+    }
+    assert required - role_variables(name) == set()
 
 
 @pytest.mark.parametrize("role", sorted({role for roles in ROLES.values() for role in roles}))
@@ -186,6 +199,7 @@ def test_what_a_role_writes_somebody_reads(role: str) -> None:
     written = {found for name in units if ROLES[name] == [role] for found in role_variables(name)}
     read = {field for name in units for field in fields(name, secret=False)}
     read |= {word.removeprefix("$") for name in units for word in unit_values(name, "ExecStart")}
+    read |= {word for name in units for word in read_by_programs(name)}
     assert written - read == set()
 
 
@@ -203,6 +217,7 @@ def test_credentials_are_the_settings_secrets(name: str) -> None:
     if name in ("spark-master", "spark-worker", "consumer"):
         # Their JVMs take it, no settings of ours.
         files |= {credential: credential for credential in group_vars("pipeline")["market_pulse_spark_credentials"]}
+    files |= {credential: credential for credential in read_by_programs(name) if credential.startswith("mp_")}
     loaded = dict(value.split(":") for value in unit_values(name, "LoadCredential"))
     assert loaded == {credential: f"{PATHS['credentials']}/{file}" for credential, file in files.items()}
 
@@ -254,8 +269,8 @@ def test_the_producer_reads_again_what_its_unit_read() -> None:
     assert Path(role["_unit_reload_stamp"]).name == environment.STAMP
 
 
-@pytest.mark.parametrize("name", ["kafka", "spark-master", "spark-worker", "consumer"])
-def test_a_jvm_runs_under_its_own_probe(name: str) -> None:
+@pytest.mark.parametrize("name", ["kafka", "spark-master", "spark-worker", "consumer", "pgadmin"])
+def test_a_program_of_others_runs_under_its_own_probe(name: str) -> None:
     start = unit_values(name, "ExecStart")
     assert start[1:5] == ["-m", "market_pulse.supervise", name, "--"]
     assert name in PROBES

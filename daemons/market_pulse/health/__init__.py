@@ -23,6 +23,7 @@ from market_pulse.health.servers import Silence as Silence
 from market_pulse.health.servers import WorkerPage as WorkerPage
 from market_pulse.health.servers import broker as broker
 from market_pulse.health.servers import controller as controller
+from market_pulse.health.servers import pgadmin as pgadmin
 from market_pulse.health.servers import spark_master as spark_master
 from market_pulse.health.servers import spark_worker as spark_worker
 from market_pulse.health.verdict import Verdict as Verdict

@@ -1,4 +1,4 @@
-"""Kafka's brokers, and Spark's master and workers, as they show themselves."""
+"""Kafka's brokers, Spark's master and workers, and pgAdmin, as they show themselves."""
 
 import enum
 from dataclasses import dataclass
@@ -85,6 +85,11 @@ def controller(facts: ControllerFacts) -> Verdict:
     if facts.voters is None:
         return well(f"serving: node {facts.node_id} does not lead the quorum")
     return well(f"serving: node {facts.node_id} leads a quorum of {facts.voters}")
+
+
+def pgadmin(seconds: float) -> Verdict:
+    """Judge pgAdmin, which took so long to answer: it asks a database for its reader alone, so none has to be there."""
+    return well(f"serving: an answer in {seconds * 1000:.0f} ms")
 
 
 def spark_master(page: MasterPage) -> Verdict:

@@ -7,13 +7,14 @@ an unhealthy verdict for everything that a program which is down, starting or ha
 from collections.abc import Callable, Mapping
 
 from market_pulse.health import Verdict
-from market_pulse.probes import consumer, kafka, spark
+from market_pulse.probes import consumer, kafka, pgadmin, spark
 
 Probe = Callable[[], Verdict]
 
 PROBES: Mapping[str, Callable[[], Probe]] = {
     "consumer": consumer.probe,
     "kafka": kafka.probe,
+    "pgadmin": pgadmin.probe,
     "spark-master": spark.master_probe,
     "spark-worker": spark.worker_probe,
 }

@@ -6,6 +6,8 @@ from typing import Any
 _STANDBY = "postgresql_standby"
 # Any number of hosts, or none, which is the same as to leave the group out.
 _OPTIONAL = ("kafka_controller", _STANDBY)
+# One host, or none.
+_OPTIONAL_ONE = ("web", "pgadmin")
 _MANY = ("kafka", "spark_worker")
 
 Groups = Mapping[str, list[str]]
@@ -35,7 +37,7 @@ def _tier_problems(tier: str, hosts: list[str], source: str) -> Iterator[str]:
     if tier == "simulator" and source != "simulator":
         if hosts:
             yield f"{has}: with market_pulse_source {source} it must have none"
-    elif not hosts and tier != "web":
+    elif not hosts and tier not in _OPTIONAL_ONE:
         yield f"{has}: the inventory must name one for it"
     elif len(hosts) > 1 and tier not in _MANY:
         yield f"{has}: it must have exactly one host"
