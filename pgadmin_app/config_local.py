@@ -18,7 +18,9 @@ FILE_LOG_LEVEL = logging.CRITICAL + 1
 
 # There is no proxy whose word could be taken, and no name but loopback's by which a browser may come.
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
-PROXY_X_FOR_COUNT = PROXY_X_PROTO_COUNT = PROXY_X_PORT_COUNT = 0
+PROXY_X_FOR_COUNT = 0
+PROXY_X_PROTO_COUNT = 0
+PROXY_X_PORT_COUNT = 0
 SESSION_COOKIE_SAMESITE = "Strict"
 ENHANCED_COOKIE_PROTECTION = True
 CONTENT_SECURITY_POLICY = (

@@ -178,6 +178,7 @@ def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
         "kafka": names,
         "producer": names,
         "consumer": [],
+        "pgadmin": names,
     }
     everywhere: dict[str, object] = {f"vault_{secret}": SECRET for secret in SECRETS} | {
         "ansible_host": ADDRESS,
@@ -194,6 +195,7 @@ def test_every_tier_has_the_hosts_it_needs(tmp_path: Path) -> None:
         "the group consumer has no host: the inventory must name one for it",
         "the group simulator has a: with market_pulse_source alphavantage it must have none",
         "the group producer has a, b: it must have exactly one host",
+        "the group pgadmin has a, b: it must have exactly one host",
         f"the groups postgresql and postgresql_standby both have a: {why}",
     ]
 

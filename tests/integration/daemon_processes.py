@@ -42,7 +42,10 @@ _MARKET = {
 
 @dataclass
 class Daemon:
-    """One daemon that can be started again after its end; its messages to systemd are read from a real socket."""
+    """One daemon that can be started again after its end; its messages to systemd are read from a real socket.
+
+    It is the package of this name, unless the unit runs another program.
+    """
 
     name: str
     directory: Path
@@ -50,6 +53,7 @@ class Daemon:
     kafka_password: str = field(default=password_of(Principal.PRODUCER), repr=False)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str | Path, ...] = ()
     _told: list[str] = field(default_factory=list)
 
     @property
@@ -84,7 +88,7 @@ class Daemon:
             **self.environment,
         }
         self.write_files()
-        command = [sys.executable, "-c", f"from market_pulse.{self.name} import main; main()"]
+        command = self.program or (sys.executable, "-c", f"from market_pulse.{self.name} import main; main()")
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         # Like systemd, read all the time: a daemon that tells more than the socket holds would wait.
@@ -111,13 +115,13 @@ class Daemon:
         """Return the same daemon, not started, with other settings over the same directory."""
         return Daemon(self.name, self.directory, {**self.environment, **changed})
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, *, within: float = 30) -> None:
         def ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log
             return "READY=1" in self.told()
 
-        eventually(ready, within=30, what=f"READY of the {self.name}", every=0.05)
+        eventually(ready, within=within, what=f"READY of the {self.name}", every=0.05)
 
     def end(self, number: signal.Signals, *, within: float = 10) -> int:
         """Send a signal, and return the exit code."""
