@@ -1,5 +1,6 @@
 """The units: what systemd itself says of them, how exposed they are, and that their names are the code's names."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import jinja2
 import pytest
 import yaml
 from ansible.module_utils.common.text.formatters import human_to_bytes
+from ansible.plugins.filter.core import regex_replace
 from pydantic import SecretStr
 
 from market_pulse.alerts.settings import AlertSettings
@@ -229,6 +231,19 @@ def test_the_role_of_a_unit_writes_its_credentials(name: str) -> None:
     if "market_pulse_spark_credentials" in tasks:
         files -= group_vars("pipeline")["market_pulse_spark_credentials"].keys()
     assert [file for file in sorted(files) if f" {file}: " not in tasks] == []
+
+
+def test_an_environment_file_says_what_was_meant(tmp_path: Path) -> None:
+    templates = jinja2.Environment(autoescape=False, keep_trailing_newline=True, trim_blocks=True)  # noqa: S701
+    templates.filters |= {"regex_replace": regex_replace, "to_json": json.dumps}
+    meant = {"MP_TEXT": "a \"word\", $HOME, `date`, \\n and 'more'", "MP_JSON": {"bars": "127.0.0.1"}}
+    text = (ANSIBLE / "roles/unit/templates/environment.j2").read_text()
+    (tmp_path / "unit.env").write_text(templates.from_string(text).render(item={"variables": meant}))
+    # In double quotes systemd takes the escapes that a shell takes.
+    read = ["sh", "-c", f"set -a; . {tmp_path}/unit.env; printenv MP_TEXT; printenv MP_JSON"]
+    told, told_json = subprocess.run(read, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told == meant["MP_TEXT"]
+    assert json.loads(told_json) == meant["MP_JSON"]
 
 
 def test_java_is_told_where_systemd_puts_its_password_for_kafka() -> None:
