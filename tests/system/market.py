@@ -26,7 +26,8 @@ def open_for(host: Host, seconds: float) -> None:
     if opening is None:
         return
     earlier = market.real_start - (opening - now) / market.speed
-    host.run("systemctl stop market-pulse.target")
+    # By their names, too: for the target alone systemctl does not wait, and who still ends would be left running.
+    host.run("systemctl stop market-pulse.target 'market-pulse-*.service'")
     host.run(f"sed -i s/{market.real_start:{_FORM}}/{earlier:{_FORM}}/ {_BEGAN} /etc/market-pulse/*.env")
     host.run("systemctl start market-pulse.target", timeout=300)
 

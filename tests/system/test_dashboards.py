@@ -9,6 +9,7 @@ from pathlib import Path
 from support.waiting import eventually
 from system.deployment import BRIDGE, Deployment
 from system.host import Host
+from system.invariants import await_progress
 from system.market import clock, market_now
 from system.neighbour import neighbour
 
@@ -18,6 +19,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 def test_two_hundred_dashboards_hold_up_no_bar(deployment: Deployment, host: Host) -> None:
+    await_progress(host, within=90)
     analyst, market, program = deployment.analyst(), clock(host), Path(__file__).with_name("dashboards.py")
     command = [sys.executable, str(program), str(_SECONDS), str(_CONNECTIONS)]
     with neighbour("mp-boards", "10.77.2.42/24", BRIDGE) as computer, ThreadPoolExecutor() as executor:

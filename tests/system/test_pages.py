@@ -14,6 +14,7 @@ from support.browser import LIVE_SECONDS, chromium, opened, settle, shown_times
 from support.repository import group_vars
 from support.waiting import PATIENCE, eventually
 from system.host import Host
+from system.invariants import await_progress
 from system.market import clock, market_now
 
 SYMBOL, UNIT = "IBM", "market-pulse-web"
@@ -52,6 +53,7 @@ def page(host: Host, browser: Browser) -> Iterator[Page]:
 
 
 def test_a_bar_is_on_the_chart_within_seconds_of_its_end(host: Host, page: Page) -> None:
+    await_progress(host, within=90)
     market = clock(host)
     page.evaluate(_WATCH)
     # The minute of now began before anybody watched.
