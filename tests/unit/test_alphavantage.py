@@ -251,16 +251,30 @@ def test_the_demo_keys_refusal_is_known_without_the_key() -> None:
 def test_an_answer_is_dated_by_the_vendor_where_this_hosts_clock_is_ahead(
     label: str, days: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bar = {"1. open": "1", "2. high": "2", "3. low": "1", "4. close": "2", "5. volume": "7"}
-    meta = {"2. Symbol": "IBM", "5. Time Zone": "US/Eastern"}
-    body = json.dumps({"Meta Data": meta, "Time Series (Daily)": {label: bar}}).encode()
-    dated = f"Date: {formatdate(time.time() - 86_400, usegmt=True)}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-
-    def behave(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n" + dated + body)
-
-    with serving(behave) as address:
-        answer = _vendor(address, Plan.PREMIUM).fetch(Request(Function.DAILY, "IBM", Interval.DAILY))
+    answer = _dated(label, "Daily", Request(Function.DAILY, "IBM", Interval.DAILY), timedelta(days=1))
     for moment in (answer.asked_at, answer.fetched_at):
         assert abs(NOW - timedelta(days=days) - moment) < timedelta(seconds=5)
     assert sum("clock ahead of the vendor's" in message for message in caplog.messages) == 1
+
+
+def test_a_bar_that_began_within_the_second_of_the_vendors_date_says_how_late_it_is() -> None:
+    # The clock is ahead by a day less 28 seconds: by the vendor's date it is 12:00:58 at the exchange.
+    request = Request(Function.INTRADAY, "IBM", Interval.ONE_MINUTE)
+    answer = _dated("2026-01-04 12:01:00", "1min", request, timedelta(days=1, seconds=-28))
+    assert answer.fetched_at == datetime(2026, 1, 4, 17, 1, tzinfo=UTC)
+    assert timedelta() < answer.fetched_at - answer.asked_at < timedelta(seconds=5)
+
+
+def _dated(label: str, series: str, request: Request, ahead: timedelta) -> Answer:
+    """Return the answer with one bar of a vendor by whose date this host's clock is ahead."""
+    bar = {"1. open": "1", "2. high": "2", "3. low": "1", "4. close": "2", "5. volume": "7"}
+    meta = {"2. Symbol": "IBM"} | {f"{5 if series == 'Daily' else 6}. Time Zone": "US/Eastern"}
+    body = json.dumps({"Meta Data": meta, f"Time Series ({series})": {label: bar}}).encode()
+    date = formatdate(time.time() - ahead.total_seconds(), usegmt=True)
+    head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def behave(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(head + body)
+
+    with serving(behave) as address:
+        return _vendor(address, Plan.PREMIUM).fetch(request)

@@ -12,7 +12,7 @@ from market_pulse.contract import Interval
 from market_pulse.settings import Plan
 from market_pulse.sources.answers import parse
 from market_pulse.sources.base import Answer, Cadence, Function, Limits, Offer, Refusal, RefusedError, Request
-from market_pulse.sources.http import HttpClient, HttpError
+from market_pulse.sources.http import CLOCKS_DIFFER_SECONDS, HttpClient, HttpError
 from market_pulse.sources.redact import Redactor
 
 # The vendor's free key: 25 calls a day and one a second, with a little air for the way there.
@@ -83,7 +83,11 @@ class AlphaVantage:
             series = parse(body, request, fetched_at)
         except RefusedError as error:
             raise self._refused(error.refusal, str(error), body, asked_at) from None
-        if any(fetched_at < row.bar_time <= fetched for row in series.rows):
+        newest = max((row.bar_time for row in series.rows if fetched_at < row.bar_time <= fetched), default=None)
+        if newest is not None and self._clock.real_seconds(fetched_at, newest) <= CLOCKS_DIFFER_SECONDS:
+            # The vendor's date is rounded: its bar has begun.
+            fetched_at = newest
+        elif newest is not None:
             # Who tells a bar after this instant is not as late as that: the vendor's clock is the wrong one.
             asked_at, fetched_at = asked, fetched
         return Answer(request, uuid.uuid4().hex, asked_at, fetched_at, series, body)

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 _CHUNK_BYTES = 65_536
 _OK = 200
 # The header has whole seconds, and two clocks that are kept right differ by less.
-_CLOCKS_DIFFER_SECONDS = 5.0
+CLOCKS_DIFFER_SECONDS = 5.0
 # A resolver that does not answer holds a thread for less than a minute.
 _MAX_ABANDONED = 8
 
@@ -216,7 +216,7 @@ def _ahead(sent: float, headers: Mapping[str, str]) -> float:
         dated = parsedate_to_datetime(headers["Date"]).timestamp() + float(headers.get("Age", 0))
     except (KeyError, ValueError):
         return 0.0
-    return sent - dated if sent - dated > _CLOCKS_DIFFER_SECONDS else 0.0
+    return sent - dated if sent - dated > CLOCKS_DIFFER_SECONDS else 0.0
 
 
 def _cause(error: BaseException) -> str:
