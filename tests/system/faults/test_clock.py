@@ -47,12 +47,9 @@ def clock_of_its_own(host: Host, _library: None) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("clock_of_its_own")
-@pytest.mark.parametrize(("fault", "offset", "way"), [("C1", "+1d", "ahead"), ("C1-", "-1d", "behind")])
-def test_a_clock_that_is_set_by_a_day_and_right_again_costs_no_bar(
-    host: Host, trial: Trial, fault: str, offset: str, way: str
-) -> None:
+def test_a_clock_that_was_a_day_ahead_costs_no_bar(host: Host, trial: Trial) -> None:
     since = host.journal_cursor()
-    with trial(fault, f"producer's clock a day {way} for 30 s", within=60), set_by(host, offset):
+    with trial("C1", "producer's clock a day ahead for 30 s", within=60), set_by(host, "+1d"):
         last(30)
     said = host.run(f"journalctl -u {PRODUCER} --after-cursor='{since}' -o cat")
-    assert ("clock ahead of the vendor's" in said) == (way == "ahead"), said
+    assert "clock ahead of the vendor's" in said
