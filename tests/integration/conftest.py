@@ -6,6 +6,7 @@ import pytest
 
 from integration.services.broker import Broker, kafka_broker
 from integration.services.database import Database, Server, postgresql_server
+from support.browser import browser as browser
 
 
 @pytest.fixture(scope="session")

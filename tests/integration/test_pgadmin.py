@@ -22,7 +22,6 @@ from integration.services.records import records, task
 from integration.services.web import NOW, Pipeline
 from market_pulse.upkeep import calendar
 from market_pulse_stream.sink import store
-from support.browser import chromium
 from support.pgadmin_page import LOGIN, MILLISECONDS, assert_refused, connect, inside, node
 from support.repository import ROOT
 from support.waiting import eventually
@@ -36,12 +35,6 @@ _MODE = "json_extract(connection_params, '$.sslmode')"
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("environment"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

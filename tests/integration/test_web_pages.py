@@ -16,19 +16,13 @@ from playwright.sync_api import Browser, Page, expect
 from integration.services.broker import Broker
 from integration.services.database import Database
 from integration.services.web import NOW, OPENING, Pipeline, Web, web
-from support.browser import LIVE_SECONDS, PHONE, SCREEN, chromium, drawn, opened, settle, shown_times
+from support.browser import LIVE_SECONDS, PHONE, SCREEN, drawn, opened, settle, shown_times
 from support.repository import ROOT
 from support.waiting import PATIENCE, eventually
 
 SYMBOLS = ["AAPL", "AMZN", "GOOGL", "IBM", "MSFT", "NVDA"]
 PAGES = ["chart", "compare", "feed", "kafka"]
 SIZES = {"": SCREEN, "-phone": PHONE}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """A real browser on the pages: what they may load and say, and what is on the chart."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from support.waiting import eventually
@@ -15,9 +15,9 @@ LIVE_SECONDS = 3
 _CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run Debian's Chromium, which `make bootstrap` installs, without a window."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, which `make bootstrap` installs, without a window."""
     with sync_playwright() as playwright:
         # The tests' user is root, for whom Chromium has no sandbox.
         started = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.browser import browser as browser
 from system.deployment import Deployment
 from system.host import Host
 from system.market import open_for

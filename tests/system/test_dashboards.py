@@ -4,6 +4,7 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from support.waiting import eventually
@@ -29,7 +30,7 @@ def test_two_hundred_dashboards_hold_up_no_bar(deployment: Deployment, host: Hos
             start = market_now(host, market).replace(second=0, microsecond=0)
             left = market.real_seconds(market_now(host, market), start + _MINUTE)
             eventually(
-                lambda start=start: _is_stored(host, start),  # type: ignore[misc]
+                partial(_is_stored, host, start),
                 within=left + _MOST_LAG_SECONDS,
                 what=f"the bar of {start} is stored",
                 every=0.2,

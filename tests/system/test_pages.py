@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.browser import LIVE_SECONDS, chromium, opened, settle, shown_times
+from support.browser import LIVE_SECONDS, opened, settle, shown_times
 from support.repository import group_vars
 from support.waiting import PATIENCE, eventually
 from system.host import Host
@@ -35,12 +35,6 @@ _STORED = f"""
 SELECT to_char(bar_time AT TIME ZONE 'America/New_York', 'YYYY-MM-DD HH24:MI') FROM market.bar
 WHERE symbol = '{SYMBOL}' AND interval = '1min' ORDER BY bar_time DESC LIMIT 30
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """pgAdmin on a deployed host: on loopback alone, closed to who lacks the vault's password, and never hung for long."""
 
-from collections.abc import Iterator
-
-import pytest
 from playwright.sync_api import Browser
 
-from support.browser import chromium
 from support.pgadmin_page import LOGIN, assert_refused, connect, inside, node
 from support.repository import ANSIBLE, group_vars
 from support.waiting import eventually
@@ -14,12 +10,6 @@ from system.host import Host
 
 UNIT = "market-pulse-pgadmin"
 PORT: int = group_vars("pipeline")["market_pulse_ports"]["pgadmin"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def test_it_listens_on_loopback_alone(host: Host) -> None:
