@@ -16,13 +16,13 @@ from market_pulse.errors import TopicError
 
 @pytest.fixture
 def facts(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Facts]:
-    """Ask the database; there is no broker, and no service manager."""
+    """Ask the database; there is no broker, and no unit."""
 
     def no_topic(*_: object) -> None:
         raise TopicError("there is no broker here")
 
     monkeypatch.setattr(collect, "look_up", no_topic)
-    monkeypatch.setattr(collect, "_units", tuple)
+    _have_systemctl(tmp_path, monkeypatch, do="true")
     monkeypatch.setattr(collect.host_facts, "look", lambda: None)
     return lambda: collect.facts(settings_of(database), credentials_in(tmp_path, "monitor"))
 
@@ -55,3 +55,19 @@ def test_bars_that_no_month_was_made_for_are_named(database: Database, facts: Ca
     assert facts().months_in_default == (date(2001, 3, 1), date(2019, 4, 1))
     database.query("SELECT market.ensure_partitions(now(), now())")
     assert facts().months_in_default == ()
+
+
+def test_a_service_manager_that_does_not_answer_in_time_is_named(
+    facts: Callable[[], Facts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _have_systemctl(tmp_path, monkeypatch, do="exec sleep 60")
+    monkeypatch.setattr(collect, "_DEADLINE_SECONDS", 0.2)
+    assert facts().units is None
+    assert "timed out after 0.2 seconds" in facts().unreachable["systemd"]
+
+
+def _have_systemctl(directory: Path, monkeypatch: pytest.MonkeyPatch, *, do: str) -> None:
+    program = directory / "systemctl"
+    program.write_text(f"#!/bin/sh\n{do}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")

@@ -105,6 +105,16 @@ class Host:
         for unit in units:
             eventually(lambda unit=unit: self.is_running(unit), within=within, what=f"{unit} is running")  # type: ignore[misc]
 
+    def await_well(self, *, within: float) -> None:
+        """Wait until no unit of the whole host has failed, ours or Debian's, and nothing is still coming up."""
+
+        def is_well() -> bool:
+            failed = self.run("systemctl list-units --failed --plain --no-legend")
+            assert not failed, failed
+            return self.run("systemctl is-system-running", check=False) == "running"
+
+        eventually(is_well, within=within, what="the system is well")
+
     def await_sentence(self, unit: str, words: str, *, within: float) -> None:
         """Wait until a unit says so in `systemctl status`."""
 

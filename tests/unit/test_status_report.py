@@ -64,6 +64,11 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
             "market-pulse-consumer is activating (start)",
         ),
         (replace(WELL, unreachable={"Kafka": "no brokers"}), Level.DOWN, "Kafka cannot be asked: no brokers"),
+        (
+            replace(WELL, units=None, unreachable={"systemd": "timed out"}),
+            Level.DOWN,
+            "systemd cannot be asked: timed out",
+        ),
         (replace(WELL, bars=0), Level.ATTENTION, "no bar is stored yet"),
         (
             replace(WELL, months_in_default=(date(2001, 3, 1), date(2001, 4, 1))),

@@ -28,6 +28,7 @@ _Answer = TypeVar("_Answer")
 _Positions = Mapping[tuple[str, int], tuple[int, str | None]]
 _UNIT_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText", "Type")
 _DEADLINE_SECONDS = 5
+_HOST_FAILURES = (OSError, subprocess.SubprocessError, ValueError)
 _LEDGER_COLUMNS = ("received", "stored", "unchanged", "superseded", "quarantined")
 _LATEST = "SELECT symbol, interval, bar_time, fetched_at FROM market.latest_bar ORDER BY symbol, interval"
 # Neither takes longer as the pipeline grows older: `market-pulse verify` counts all there is.
@@ -86,11 +87,11 @@ def facts(settings: CliSettings, credentials: Path = CREDENTIALS) -> Facts:
         market_time=market_time,
         interval=Interval(settings.interval).length,
         grace=clock.after(market_time, GRACE_SECONDS) - market_time,
-        units=_units(),
+        units=_ask("systemd", _units, unreachable, _HOST_FAILURES),
         partitions=_partitions(topic, positions) if topic else (),
         producer=progress.read(PRODUCER_RUNTIME / progress.NAME),
         consumer=_consumer(),
-        host=_ask("this host", host_facts.look, unreachable, (OSError, subprocess.SubprocessError, ValueError)),
+        host=_ask("this host", host_facts.look, unreachable, _HOST_FAILURES),
         unreachable=unreachable,
         **stored,
     )

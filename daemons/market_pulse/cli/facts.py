@@ -130,7 +130,7 @@ class Facts:
     market_time: datetime
     interval: timedelta
     grace: timedelta = timedelta(0)
-    units: tuple[Unit, ...] = ()
+    units: tuple[Unit, ...] | None = ()
     series: tuple[Series, ...] = ()
     bars: int | None = None
     bars_are_estimated: bool = False

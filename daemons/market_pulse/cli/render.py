@@ -41,7 +41,7 @@ def as_tables(report: Report, out: TextIO) -> None:
 
 def _units(facts: Facts) -> Table:
     made = table("unit", "state", "restarts", "what it says")
-    for unit in facts.units:
+    for unit in facts.units or ():
         state = "waits for its timer" if unit.is_job and unit.active == "inactive" else f"{unit.active} ({unit.sub})"
         made.add_row(unit.name, state, str(unit.restarts), unit.sentence)
     return made

@@ -37,9 +37,9 @@ def assess(facts: Facts) -> Report:
 def _findings(facts: Facts) -> Iterator[Finding]:
     for part, problem in facts.unreachable.items():
         yield Finding(Level.DOWN, f"{part} cannot be asked: {problem}", part, of_host=True)
-    if not facts.units:
+    if facts.units == ():
         yield Finding(Level.DOWN, "no unit of market-pulse is installed on this host", "units", of_host=True)
-    for unit in facts.units:
+    for unit in facts.units or ():
         yield from unit_findings(unit)
     if facts.host is not None:
         yield from host.findings(facts.host, facts.at)

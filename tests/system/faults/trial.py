@@ -61,7 +61,7 @@ class Trial:
         tally = assert_nothing_lost_or_doubled(host)
         assert_positions_reach_the_logs_end(host)
         assert host.number("select count(*) from market.quarantine") == quarantined, "a good record is in quarantine"
-        eventually(lambda: host.run("systemctl is-system-running") == "running", within=30, what="the system is well")
+        host.await_well(within=30)
         self._assert_restarts(restarts or {})
         bounds.assert_bounded(host, self._units)
         written = (bounds.journal_lines(host) - before) / (time.monotonic() - began)

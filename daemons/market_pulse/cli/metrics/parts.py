@@ -94,14 +94,14 @@ METRICS = (
         "1 while a unit runs, or, for a job, has succeeded.",
         ("unit",),
         ("units.name", "units.active", "units.sub", "units.result", "units.is_job"),
-        lambda facts: (((unit.name,), not any(unit_findings(unit))) for unit in facts.units),
+        lambda facts: (((unit.name,), not any(unit_findings(unit))) for unit in facts.units or ()),
     ),
     Metric(
         "unit_restarts",
         "How often systemd has restarted a unit since it was started.",
         ("unit",),
         ("units.restarts",),
-        lambda facts: (((unit.name,), unit.restarts) for unit in facts.units),
+        lambda facts: (((unit.name,), unit.restarts) for unit in facts.units or ()),
     ),
     Metric(
         "producer_state",
