@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from system.deployment import Deployment
+from system.deployment import UNITS, Deployment
 from system.host import KAFKA_ADMIN, Host
 from system.invariants import await_progress
 
@@ -48,4 +48,16 @@ def test_a_dry_run_on_a_drifted_host_tells_what_a_run_would_mend(deployment: Dep
     assert host.show(_AUDITOR, "UnitFileState") == {"UnitFileState": "enabled"}
     assert host.show(_PRODUCER, "InvocationID") == producer
     assert changed_tasks(deployment.site()) == []
+    await_progress(host, within=60)
+
+
+# As above; the restart of every unit comes on top.
+@pytest.mark.slow
+def test_a_dry_run_of_another_release_tells_of_every_restart(deployment: Deployment, host: Host) -> None:
+    # Older than any unit's start: what is newer, a dry run sees on the host itself.
+    host.run("echo 0.0.1 >/opt/market-pulse/release && touch --date=2026-01-01 /opt/market-pulse/release")
+    told = changed_tasks(deployment.site("--check"))
+    done = changed_tasks(deployment.site())
+    assert told == done
+    assert sum("restart it if what it runs from has changed" in task for task in told) >= len(UNITS)
     await_progress(host, within=60)
