@@ -50,7 +50,7 @@ vagrant-smoke: artifacts ## the Vagrant machine under emulation, with a database
 	vagrant/smoke/run.sh $(TAGS)
 vagrant-smoke: TAGS = postgresql,kafka
 
-check: bootstrap ## the quick tests
+check: bootstrap ## the quick tests, under a minute
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/consistency
 
 lint: bootstrap ## every linter
