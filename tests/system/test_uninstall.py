@@ -17,6 +17,7 @@ import yaml
 
 from support.repository import ANSIBLE, group_vars
 from support.waiting import eventually
+from system.deployment import INVENTORY
 from system.host import Host
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,8 @@ def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removal]:
         text = text.replace(demo, other)
     inventory = yaml.safe_load(text)
     inventory["all"]["children"]["lab"]["vars"]["lab_host_directory"] = str(directory / "lab")
+    # Two deployments take longer than the demo's market is open.
+    inventory["all"]["vars"]["market_pulse_clock_speed"] = INVENTORY["all"]["vars"]["market_pulse_clock_speed"]
     (directory / "fleet").mkdir()
     (directory / "fleet/hosts.yml").write_text(yaml.safe_dump(inventory))
     ssh = ("ssh", "-q", "-F", str(directory / f"lab/hosts/{NAME}/ssh_config"), NAME)
