@@ -1,7 +1,42 @@
-"""The ways that the bench knows, by the names that its command takes."""
+"""Whom the bench compares with, by the names that its command takes."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import partial
 
-from bench.way import OpenWay
+from bench.fill import Feeder
+from bench.rounds import Contestant, FedContestant, RawContestant
+from bench.way import OpenWay, Route, Stack
+from bench.ways.hand_written import hand_written
+from bench.ways.raw import COPY, HISTORY, TABLES, UPSERT, Limit, raw
+from bench.ways.spark_jdbc import spark_jdbc
 
-WAYS: Mapping[str, OpenWay] = {}
+WAYS: Mapping[str, OpenWay] = {
+    "hand-written": hand_written,
+    "spark-jdbc": partial(spark_jdbc, rewrite=False),
+    "spark-jdbc-rewrite": partial(spark_jdbc, rewrite=True),
+}
+LIMITS: Mapping[str, tuple[Limit, int]] = {
+    f"raw-{name}-{connections}": (limit, connections)
+    for name, limit in {"copy": COPY, "upsert": UPSERT, "history": HISTORY, "tables": TABLES}.items()
+    for connections in (1, 2)
+}
+NAMES = (*LIMITS, *WAYS)
+
+
+@contextlib.contextmanager
+def contestant(name: str, services: Stack, route: Route, feeder: Feeder) -> Iterator[Contestant]:
+    """Start what is compared with, and end it with the block."""
+    if name in LIMITS:
+        with raw(services, route, *LIMITS[name]) as (way, prepare):
+            yield RawContestant(way, route, prepare)
+    else:
+        with fed(WAYS[name], services, route, feeder) as started:
+            yield started
+
+
+@contextlib.contextmanager
+def fed(opened: OpenWay, services: Stack, route: Route, feeder: Feeder) -> Iterator[Contestant]:
+    """Start a way that reads a topic, and end it with the block."""
+    with opened(services, route) as way:
+        yield FedContestant(way, route, feeder)

@@ -1,7 +1,7 @@
 """What the bench alone needs, fetched by itself into a folder of its own in the cache, and checked against a lock.
 
-``tools/<name>.in`` names Python packages and ``tools/<name>.lock`` their closure with hashes; ``tools/<name>/pom.xml`` names
-jars and ``tools/<name>.sha256`` what each must be. ``python tests/bench/tools.py NAME…`` writes the locks of these anew.
+``tools/<name>.in`` names Python packages and ``tools/<name>.lock`` their closure with hashes; ``tools/<name>/pom.xml``
+names jars and ``tools/<name>.sha256`` what each must be. ``python tests/bench/tools.py NAME…`` writes these locks anew.
 """
 
 import hashlib

@@ -8,12 +8,12 @@ A module of `bench.ways` has a function such as ::
         yield Way("Debezium JDBC sink 3.4", {"batch.size": "5000"}, table="plain.bar")
         ...                       # end them
 
-and a line in `bench.registry`. Everything else is the bench's: it fills the topic in one transaction of Kafka's, and its
-commit is the starting signal; it looks until the last bar of each partition is visible in the table, counts the rows,
-empties the tables, and begins the next round with the same programs, so that they stay warm. Therefore
+and a line in `bench.registry`. Everything else is the bench's: it fills the topic in one transaction of Kafka's, and
+its commit is the starting signal; it looks until the last bar of each partition is visible in the table, counts the
+rows, empties the tables, and begins the next round with the same programs, so that they stay warm. Therefore
 
-* a way reads committed records alone (``isolation.level=read_committed``), from the beginning of the topic on, whose offsets
-  go on from round to round and have gaps where transactions end;
+* a way reads committed records alone (``isolation.level=read_committed``), from the beginning of the topic on, whose
+  offsets go on from round to round and have gaps where transactions end;
 * it stores the records of a partition in order, or at least none of them later than the partition's last one;
 * the same bar may come again, and later with other values: the row by the key then has to be the newest one;
 * nothing of it remembers what is in the table, for that is emptied between rounds, by TRUNCATE;
@@ -23,15 +23,14 @@ empties the tables, and begins the next round with the same programs, so that th
   and to PostgreSQL as the account ``writer`` over TLS.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.workload import Kind
 from integration.services.broker import Broker
 from integration.services.database import Database, Server
-
-PARTITIONS = 6
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Route:
-    """What one way has for itself: a topic of `PARTITIONS` partitions, empty at first, and a migrated database.
+    """What one way has for itself: a topic, empty at first, and a migrated database.
 
-    `directory` is a place for its files: logs, configurations, checkpoints, credentials.
+    The topic has `bench.workload.PARTITIONS` partitions. `directory` is for its logs, configurations, credentials.
     """
 
     topic: str
@@ -58,14 +57,14 @@ class Route:
 class Way:
     """One that runs: its name in the tables, and what was set for speed, which the documentation shows.
 
-    `table` is where its bars become visible. One that ends by a record that is no bar does not take part in the mixed
-    workload.
+    `table` is where its bars become visible. `loads` are those that it can carry: one that only appends does not take
+    the bars again, and one that ends by a record that is no bar does not take the mixed ones.
     """
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
     table: str = "market.bar"
-    survives_poison: bool = True
+    loads: Collection[Kind] = tuple(Kind)
 
 
 OpenWay = Callable[[Stack, Route], AbstractContextManager[Way]]

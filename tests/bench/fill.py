@@ -1,0 +1,68 @@
+"""The harness's side of `bench.feeder`."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from bench.tools import python_of
+from bench.workload import Load
+from integration.services.broker import Broker
+from support.repository import ROOT
+
+# The longest that a broker allows by default.
+_TRANSACTION_MILLISECONDS = 900_000
+
+
+@dataclass(frozen=True)
+class Feeder:
+    """A running feeder, which may do everything on the broker."""
+
+    wishes: IO[str]
+    answers: IO[str]
+
+    def fill(self, topic: str, load: Load) -> None:
+        """Write a round's records; no way sees them before `commit`."""
+        wish = {"topic": topic, "kind": load.kind, "records": load.records, "round": load.round}
+        self._ask(json.dumps(wish), "filled")
+
+    def commit(self) -> None:
+        """Make them visible, all at once."""
+        self._ask("", "committed")
+
+    def _ask(self, line: str, expected: str) -> None:
+        self.wishes.write(f"{line}\n")
+        self.wishes.flush()
+        answer = self.answers.readline().strip()
+        assert answer == expected, f"the feeder said {answer!r} for {expected}"
+
+
+@contextlib.contextmanager
+def feeder(broker: Broker) -> Iterator[Feeder]:
+    """Run a feeder until the block ends."""
+    login = broker.settings.broker_login
+    client = {
+        "bootstrap.servers": login.servers,
+        "security.protocol": "SSL",
+        "ssl.ca.location": str(login.authority),
+        "ssl.certificate.location": str(login.keystore),
+        "ssl.key.location": str(login.keystore),
+        "transactional.id": "bench-feeder",
+        "transaction.timeout.ms": _TRANSACTION_MILLISECONDS,
+        "linger.ms": 20,
+        "batch.size": 200_000,
+        "queue.buffering.max.messages": 500_000,
+    }
+    with subprocess.Popen(
+        [python_of("confluent"), ROOT / "tests" / "bench" / "feeder.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'daemons'}"},
+    ) as process:
+        assert process.stdin, process.stdout
+        assert process.stdout
+        process.stdin.write(json.dumps(client) + "\n")
+        yield Feeder(process.stdin, process.stdout)

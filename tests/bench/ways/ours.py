@@ -1,0 +1,25 @@
+"""The product: the real consumer by the real spark-submit, with every guarantee on, and executors inside its driver."""
+
+import contextlib
+from collections.abc import Iterator
+
+from bench.way import Route, Stack, Way
+from integration.services.consumer import consumer
+from market_pulse_stream.settings import ConsumerSettings
+from support.waiting import eventually
+
+_SETTINGS = ("max_offsets_per_trigger", "trigger_milliseconds")
+
+
+@contextlib.contextmanager
+def ours(stack: Stack, route: Route, **changed: int) -> Iterator[Way]:
+    """Run the consumer with the settings of a deployment, and with changed ones of them."""
+    settings = {name: ConsumerSettings.model_fields[name].default for name in _SETTINGS} | changed
+    with consumer(route.directory, stack.broker, route.database, route.topic, **settings) as running:
+
+        def is_reading() -> bool:
+            assert running.process.poll() is None, running.log
+            return "consumer started" in running.log
+
+        eventually(is_reading, within=120, what="the consumer's start")
+        yield Way("market-pulse", {name: str(value) for name, value in settings.items()})
