@@ -7,7 +7,7 @@ from typing import NamedTuple
 from market_pulse import contract
 from market_pulse.contract import AnswerRecord, Bar, Rejection
 
-# The order of the columns in the staging table and in `bar_row`.
+# The order of the columns in the staging table and in `bar_line`.
 BAR_COLUMNS = (
     "symbol",
     "interval",
@@ -94,21 +94,14 @@ def copy_line(fields: Sequence[str | int | bool | bytes | None]) -> str:
     return "\t".join(map(_copy_field, fields)) + "\n"
 
 
-def bar_row(bar: Bar) -> tuple[str | bool, ...]:
-    """Return a bar's values in the order of `BAR_COLUMNS`."""
+def bar_line(bar: Bar, offset: int) -> str:
+    """Return the line by which a bar that breaks no rule is copied: in the order of `BAR_COLUMNS`, and its offset.
+
+    The rules leave no letter in it that would have to be escaped.
+    """
     return (
-        bar.symbol,
-        bar.interval,
-        bar.bar_time.isoformat(),
-        bar.open,
-        bar.high,
-        bar.low,
-        bar.close,
-        bar.volume,
-        bar.is_final,
-        bar.source,
-        bar.request_id,
-        bar.fetched_at.isoformat(),
+        f"{bar.symbol}\t{bar.interval}\t{bar.bar_time.isoformat()}\t{bar.open}\t{bar.high}\t{bar.low}\t{bar.close}\t"
+        f"{bar.volume}\t{bar.is_final}\t{bar.source}\t{bar.request_id}\t{bar.fetched_at.isoformat()}\t{offset}\n"
     )
 
 

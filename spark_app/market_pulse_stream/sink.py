@@ -15,7 +15,7 @@ from psycopg2.sql import Composable
 
 from market_pulse.contract import AnswerRecord, Bar
 from market_pulse.errors import PositionError
-from market_pulse_stream.decode import Record, Rejected, answer_row, bar_row, copy_line, decode
+from market_pulse_stream.decode import Record, Rejected, answer_row, bar_line, copy_line, decode
 from market_pulse_stream.statements import MARKET, Statements, statements
 
 
@@ -130,7 +130,7 @@ def store_bars(
     cursor.execute(sql.create_staging)
     if not bars:
         return 0, 0, 0
-    copy_rows(cursor, sql.copy_bars, ((*bar_row(bar), record.offset) for record, bar in bars))
+    copy_lines(cursor, sql.copy_bars, (bar_line(bar, record.offset) for record, bar in bars))
     cursor.execute(sql.merge_revisions, {"partition": partition})
     cursor.execute(sql.merge_bars)
     counts = cursor.fetchone()
@@ -168,10 +168,15 @@ def _quarantine(cursor: Cursor, sql: Statements, task: Task, log_epoch: int, rej
 
 def copy_rows(cursor: Cursor, statement: Composable, rows: Iterable[Sequence[str | int | bool | bytes | None]]) -> None:
     """Send rows to a statement ``COPY … FROM STDIN``; none, and nothing is sent."""
+    copy_lines(cursor, statement, map(copy_line, rows))
+
+
+def copy_lines(cursor: Cursor, statement: Composable, lines: Iterable[str]) -> None:
+    """Send lines of COPY's text format to a statement ``COPY … FROM STDIN``; none, and nothing is sent."""
     # As bytes: a buffer of text takes four of them for each letter.
-    lines = io.BytesIO()
-    for row in rows:
-        lines.write(copy_line(row).encode())
-    if lines.tell():
-        lines.seek(0)
-        cursor.copy_expert(statement, lines)
+    buffer = io.BytesIO()
+    for line in lines:
+        buffer.write(line.encode())
+    if buffer.tell():
+        buffer.seek(0)
+        cursor.copy_expert(statement, buffer)

@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_pulse.contract import AnswerRecord, Bar, Reason, encode
-from market_pulse_stream.decode import ANSWER_COLUMNS, BAR_COLUMNS, Record, answer_row, bar_row, copy_line, decode
+from market_pulse.contract import AnswerRecord, Bar, Reason, encode, first_violation
+from market_pulse_stream.decode import ANSWER_COLUMNS, BAR_COLUMNS, Record, answer_row, bar_line, copy_line, decode
 
 _NOON = datetime(2026, 5, 15, 12, tzinfo=UTC)
 _BAR = Bar(
@@ -74,8 +74,21 @@ def test_an_answers_row_has_every_field_of_the_contract_but_version_and_kind() -
 
 def test_a_row_has_every_field_of_the_contract_but_the_version() -> None:
     assert set(BAR_COLUMNS) == {field.name for field in msgspec.structs.fields(Bar)} - {"v"}
-    row = dict(zip(BAR_COLUMNS, bar_row(_BAR), strict=True))
-    assert (row["low"], row["bar_time"], row["is_final"]) == ("9.50", "2026-05-15T12:00:00+00:00", True)
+    row = dict(zip([*BAR_COLUMNS, "offset"], bar_line(_BAR, 7).rstrip("\n").split("\t"), strict=True))
+    assert (row["low"], row["bar_time"], row["is_final"]) == ("9.50", "2026-05-15T12:00:00+00:00", "True")
+
+
+@given(
+    name=st.sampled_from([field.name for field in msgspec.structs.fields(Bar) if field.type is str]),
+    place=st.integers(0, 3),
+    letter=st.sampled_from("\t\n\r\\\0\x0b\u2028é1A") | st.characters(),
+)
+def test_no_text_of_a_bar_that_breaks_no_rule_can_break_out_of_its_field(name: str, place: int, letter: str) -> None:
+    text = getattr(_BAR, name)
+    bar = msgspec.structs.replace(_BAR, **{name: text[:place] + letter + text[place:]})
+    if first_violation(bar) is None:
+        values = [str(getattr(bar, column)).replace(" 12:", "T12:") for column in BAR_COLUMNS]
+        assert bar_line(bar, 7) == copy_line([*values, 7])
 
 
 def test_null_bytes_and_separators_are_told_apart() -> None:

@@ -14,7 +14,7 @@ import psycopg2.extensions
 from bench.way import Route, Stack, Way
 from bench.workload import Kind, Load
 from integration.services.database import Database
-from market_pulse_stream.decode import BAR_COLUMNS, bar_row, copy_line
+from market_pulse_stream.decode import BAR_COLUMNS, bar_line
 
 _TRANSACTION = 50_000
 _CHUNK = 1 << 20
@@ -94,7 +94,8 @@ def _parts(load: Load, connections: int) -> list[list[bytes]]:
     """Return for each connection the lines of its transactions."""
     lines: list[list[bytes]] = [[] for _ in range(connections)]
     for partition, bar in load.bars():
-        lines[partition % connections].append(copy_line(bar_row(bar)).encode())
+        fields, _, _ = bar_line(bar, 0).rpartition("\t")
+        lines[partition % connections].append(f"{fields}\n".encode())
     return [
         [b"".join(part[first : first + _TRANSACTION]) for first in range(0, len(part), _TRANSACTION)] for part in lines
     ]
