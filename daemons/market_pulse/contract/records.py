@@ -26,7 +26,8 @@ class Interval(enum.StrEnum):
         return timedelta(days=1) if self is Interval.DAILY else timedelta(minutes=int(self.removesuffix("min")))
 
 
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
+# Nothing in it can lead back to it, so that the garbage collector need not look.
+class Bar(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One bar of one symbol as one vendor answer told it.
 
     Source: a vendor's time series. Shape: one JSON object of at most `MAX_MESSAGE_BYTES`. Units: prices in the

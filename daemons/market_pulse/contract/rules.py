@@ -101,15 +101,17 @@ def _time_violations(record: Bar | AnswerRecord, names: Iterable[str]) -> Iterat
 
 
 def _price_violations(bar: Bar) -> Iterator[Rejection]:
-    for name in ("open", "high", "low", "close"):
-        text = getattr(bar, name)
+    prices = []
+    for name, text in (("open", bar.open), ("high", bar.high), ("low", bar.low), ("close", bar.close)):
         if not _PRICE.fullmatch(text):
             yield Rejection(Reason.BAD_PRICE, f"{name} {text[:32]!r}; a plain decimal such as 218.0951")
             return
-        if Decimal(text) <= 0:
+        price = Decimal(text)
+        if price <= 0:
             yield Rejection(Reason.PRICE_NOT_POSITIVE, f"{name} is {text}; a price is above zero")
             return
-    opened, high, low, close = (Decimal(text) for text in (bar.open, bar.high, bar.low, bar.close))
+        prices.append(price)
+    opened, high, low, close = prices
     if high < low:
         yield Rejection(Reason.HIGH_BELOW_LOW, f"high {high} is below low {low}")
     if not low <= opened <= high:
