@@ -37,9 +37,12 @@ test-all: artifacts powerbi-tools check ## those, and the ones that take many mi
 scorecard: artifacts ## the faults tried anew, and the table of them in the README
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
-bench: bootstrap ## how fast reports are answered; BARS=50000000 for the full size
-	PYTHONPATH=tests:daemons $(BIN)/python tests/bench/queries.py --bars $(BARS)
-bench: BARS = 2000000
+bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
+	$(BENCH)/queries.py --bars $(ROWS)
+	$(BENCH)/sink.py --bars $(BARS) $(SINK)
+bench: BENCH = PYTHONPATH=tests:daemons:spark_app:ansible/artifacts $(BIN)/python tests/bench
+bench: BARS = 100000
+bench: ROWS = 2000000
 
 vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local
 	@ansible/bootstrap.sh $(VAGRANT) $(BOX)

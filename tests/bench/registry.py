@@ -10,6 +10,7 @@ from bench.way import OpenWay, Route, Stack
 from bench.ways.hand_written import hand_written
 from bench.ways.raw import COPY, HISTORY, TABLES, UPSERT, Limit, raw
 from bench.ways.spark_jdbc import spark_jdbc
+from bench.workload import Kind
 
 WAYS: Mapping[str, OpenWay] = {
     "hand-written": hand_written,
@@ -22,6 +23,13 @@ LIMITS: Mapping[str, tuple[Limit, int]] = {
     for connections in (1, 2)
 }
 NAMES = (*LIMITS, *WAYS)
+# With whom every load is compared though none is asked for; with the others it is the one of fresh bars.
+_THOROUGH = ("raw-tables-2", "hand-written")
+
+
+def usual_loads(name: str) -> list[Kind]:
+    """Return which loads are compared with another if none is asked for, so that a run takes a quarter of an hour."""
+    return [*Kind] if name in _THOROUGH else [Kind.FRESH]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import page
 from bench.fill import Feeder, feeder
 from bench.method import LEAST_PAIRS, Pair, Row, is_ours_first, regressions, summary, table
-from bench.registry import NAMES, contestant, fed
+from bench.registry import NAMES, contestant, fed, usual_loads
 from bench.rounds import Contestant, Round
 from bench.stack import route, stack
 from bench.way import Stack, Way
@@ -63,7 +63,7 @@ def against(
     ):
         blocks = Blocks(us, other, wish.bars)
         rows = []
-        for kind in wish.loads:
+        for kind in wish.loads or usual_loads(name):
             if kind in other.way.loads:
                 rows.append(blocks.compare(kind, wish.pairs))
                 print(table(rows[-1:]).splitlines()[-1], flush=True)
@@ -95,7 +95,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", nargs="+", choices=NAMES, default=NAMES, help="with whom to compare")
     parser.add_argument("--bars", type=int, default=100_000, help="how many records each round carries")
-    parser.add_argument("--loads", nargs="+", type=Kind, choices=[*Kind], default=[*Kind])
+    parser.add_argument("--loads", nargs="+", type=Kind, choices=[*Kind], help="default: those of a usual run")
     parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
     parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     return parser.parse_args(words)

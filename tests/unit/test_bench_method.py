@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+
+from bench.method import Pair, Row, is_ours_first, merged, read_table, regressions, summary, table
+
+_ROW = Row("fresh", "raw upsert", 100_000, 50.0, 100.0, 0.5, 0.4, 0.6, 0, "2026-11-27")
+# Ours twice as fast, and each time the machine another one.
+_PAIRS = [Pair(ours=seconds, other=2 * seconds) for seconds in (1.0, 1.8, 1.0, 1.2, 1.1)]
+
+
+def test_the_ratio_is_the_median_of_the_pairs_own_and_not_that_of_the_medians() -> None:
+    # Each of the medians is 2 seconds, and yet ours was mostly slower.
+    pairs = [Pair(2, 1), Pair(3, 2), Pair(1, 4), Pair(4, 3), Pair(1, 2)]
+    row = summary(("fresh", "other"), 1_000, pairs, rewritten=0, day="2026-11-27")
+    assert (row.ratio, row.low, row.high) == (0.75, 0.5, 4.0)
+    assert row.our_rate == row.other_rate == 0.5
+
+
+def test_a_machine_that_drifts_does_not_matter() -> None:
+    row = summary(("fresh", "other"), 1_000, _PAIRS, rewritten=0, day="2026-11-27")
+    assert (row.ratio, row.low, row.high) == (2.0, 2.0, 2.0)
+
+
+def test_who_runs_first_alternates() -> None:
+    assert [is_ours_first(number) for number in range(4)] == [True, False, True, False]
+
+
+def test_four_pairs_are_no_comparison() -> None:
+    with pytest.raises(ValueError, match="at least 5"):
+        summary(("fresh", "other"), 1_000, _PAIRS[:4], rewritten=0, day="2026-11-27")
+
+
+def test_a_table_is_read_as_it_was_written_wherever_it_stands() -> None:
+    rows = [_ROW, replace(_ROW, load="again", rewritten=3)]
+    assert read_table(f"# A page\n\n{table(rows)}\nand more\n| of | other |\n") == rows
+
+
+def test_a_page_without_a_table_has_no_rows() -> None:
+    assert read_table("# A page\n") == []
+
+
+def test_new_rows_take_the_places_of_old_ones() -> None:
+    old = [_ROW, replace(_ROW, load="again")]
+    new = [replace(_ROW, load="again", ratio=0.7), replace(_ROW, other="Flink")]
+    assert merged(old, new) == [_ROW, *new]
+
+
+@pytest.mark.parametrize(("ratio", "is_told"), [(0.41, False), (0.39, True), (2.0, False)])
+def test_a_ratio_that_is_a_fifth_worse_is_told(ratio: float, is_told: bool) -> None:  # noqa: FBT001 - a case
+    sentences = regressions([_ROW], [replace(_ROW, ratio=ratio, day="2026-12-01")])
+    assert bool(sentences) is is_told
+
+
+def test_it_says_what_it_was_before() -> None:
+    assert regressions([_ROW], [replace(_ROW, ratio=0.1)]) == [
+        "fresh against raw upsert: 0.10, after 0.50 on 2026-11-27"
+    ]
+
+
+def test_what_was_never_compared_before_is_no_regression() -> None:
+    assert regressions([_ROW], [replace(_ROW, other="Flink", ratio=0.01)]) == []
