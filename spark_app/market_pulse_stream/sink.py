@@ -131,6 +131,7 @@ def store_bars(
     if not bars:
         return 0, 0, 0
     copy_lines(cursor, sql.copy_bars, (bar_line(bar, record.offset) for record, bar in bars))
+    cursor.execute(sql.use_indexes)
     cursor.execute(sql.merge_revisions, {"partition": partition})
     cursor.execute(sql.merge_bars)
     counts = cursor.fetchone()

@@ -58,6 +58,10 @@ WHERE (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volu
     > (known.open, known.high, known.low, known.close, known.volume, known.is_final)
 """
 
+# A leaf that was analysed while it was empty counts as nothing to read, whatever others are writing into it: each key
+# would be looked for in all of it. What that costs by the planner's count would have the statements compiled.
+_USE_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+
 # LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner believes in.
 # One key has one writer as long as its symbol stays in its partition; should it not, the newer telling stands even so.
 _MERGE_BARS = """
@@ -158,6 +162,7 @@ class Statements:
     copy_answers: Composed
     merge_answers: Composed
     copy_quarantine: Composed
+    use_indexes: Composed
     merge_revisions: Composed
     merge_bars: Composed
     move_position: Composed
@@ -180,6 +185,7 @@ def statements(schema: str = MARKET) -> Statements:
         copy_answers=composed(_COPY_ANSWERS),
         merge_answers=composed(_MERGE_ANSWERS),
         copy_quarantine=composed(_COPY_QUARANTINE),
+        use_indexes=composed(_USE_INDEXES),
         merge_revisions=composed(_MERGE_REVISIONS),
         merge_bars=composed(_MERGE_BARS),
         move_position=composed(_MOVE_POSITION),

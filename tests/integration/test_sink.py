@@ -13,6 +13,7 @@ import psycopg2.extensions
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg2.sql import SQL
 
 from integration.services.database import Database
 from integration.services.records import OPENING, bar, records, task
@@ -20,6 +21,7 @@ from market_pulse.contract import Bar
 from market_pulse.errors import PositionError
 from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Account, store
+from market_pulse_stream.statements import statements
 
 _BARS = (
     "SELECT bar_time, open::text, high::text, low::text, close::text, volume, is_final, source, request_id, fetched_at"
@@ -107,6 +109,21 @@ def test_a_revision_wins_by_when_it_was_fetched_not_by_when_it_came(
     assert database.query("SELECT close::text FROM market.latest_bar") == [("11.25",)]
     history = database.query("SELECT close::text FROM market.bar_revision ORDER BY fetched_at")
     assert history == [("11.25",), ("11.50",), ("11.25",)]
+
+
+def test_keys_are_looked_up_by_index_in_tables_that_were_empty_when_they_were_analysed(
+    database: Database, writer: psycopg2.extensions.connection
+) -> None:
+    database.query("SELECT market.ensure_partitions(%s, %s)", OPENING, OPENING)
+    database.query("ANALYZE market.bar, market.bar_revision")
+    sql = statements()
+    with writer, writer.cursor() as cursor:
+        cursor.execute(sql.create_staging)
+        cursor.execute(sql.use_indexes)
+        cursor.execute(SQL("EXPLAIN {}").format(sql.merge_bars))
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Seq Scan on staged_bar" in plan
+    assert "Seq Scan on bar" not in plan, plan
 
 
 def test_a_hole_before_what_was_read_is_refused(database: Database, writer: psycopg2.extensions.connection) -> None:
