@@ -25,7 +25,7 @@ _NOW = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 
 
 class WrongTableError(Exception):
-    """What is in the table is not what was sent."""
+    """What is in the table is not what was sent, or never gets there."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ def _measured(contestant: FedContestant | RawContestant, load: Load, go: Callabl
         began = time.perf_counter()
         go()
         while not ended():
-            if time.perf_counter() - began > _MOST_SECONDS:
-                raise WrongTableError(f"{contestant.way.name} has not stored {load} within {_MOST_SECONDS} seconds")
+            late = f"has not stored {load} within {_MOST_SECONDS} seconds"
+            if wrong := contestant.way.failure() or (time.perf_counter() - began > _MOST_SECONDS and late):
+                raise WrongTableError(f"{contestant.way.name} {wrong}")
             time.sleep(_PAUSE_SECONDS)
         seconds = time.perf_counter() - began
     contestant.known += PARTITIONS if load.kind is Kind.AGAIN else load.new_rows

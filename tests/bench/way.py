@@ -27,10 +27,12 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import Popen
 
 from bench.workload import Kind
 from integration.services.broker import Broker
 from integration.services.database import Database, Server
+from integration.services.processes import tail
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,20 @@ class Way:
     """One that runs: its name in the tables, and what was set for speed, which the documentation shows.
 
     `table` is where its bars become visible. `loads` are those that it can carry: one that only appends does not take
-    the bars again, and one that ends by a record that is no bar does not take the mixed ones.
+    the bars again, and one that ends by a record that is no bar does not take the mixed ones. `failure` returns what
+    to say of one that has ended though it should run, and nothing while it does.
     """
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
     table: str = "market.bar"
     loads: Collection[Kind] = tuple(Kind)
+    failure: Callable[[], str] = str
+
+
+def failure_of(process: Popen[bytes], log: Path) -> Callable[[], str]:
+    """Return the `failure` of a way that is one process."""
+    return lambda: "" if process.poll() is None else f"ended with {process.returncode}:\n{tail(log)}"
 
 
 OpenWay = Callable[[Stack, Route], AbstractContextManager[Way]]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 
 from bench.tools import python_of
-from bench.way import Route, Stack, Way, plain_table
+from bench.way import Route, Stack, Way, failure_of, plain_table
 from integration.services.broker import password_of
 from integration.services.database import PASSWORD
 from integration.services.processes import running
@@ -61,4 +61,5 @@ def hand_written(stack: Stack, route: Route) -> Iterator[Way]:
             return "assigned" in log.read_text()
 
         eventually(is_reading, within=60, what="the start of the hand-written consumer")
-        yield Way("hand-written consumer", {"batch": str(_BATCH)} | {n: str(v) for n, v in _FETCH.items()}, table)
+        told = {"batch": str(_BATCH)} | {name: str(value) for name, value in _FETCH.items()}
+        yield Way("hand-written consumer", told, table, failure=failure_of(process, log))

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from bench.way import Route, Stack, Way
+from bench.way import Route, Stack, Way, failure_of
 from integration.services.consumer import consumer
 from market_pulse_stream.settings import ConsumerSettings
 from support.waiting import eventually
@@ -22,4 +22,5 @@ def ours(stack: Stack, route: Route, **changed: int) -> Iterator[Way]:
             return "consumer started" in running.log
 
         eventually(is_reading, within=120, what="the consumer's start")
-        yield Way("market-pulse", {name: str(value) for name, value in settings.items()})
+        failure = failure_of(running.process, route.directory / "consumer.log")
+        yield Way("market-pulse", {name: str(value) for name, value in settings.items()}, failure=failure)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyspark
 
 from bench.tools import jars_of
-from bench.way import Route, Stack, Way, plain_table
+from bench.way import Route, Stack, Way, failure_of, plain_table
 from bench.workload import Kind
 from integration.services.broker import password_of
 from integration.services.database import PASSWORD
@@ -78,4 +78,5 @@ def spark_jdbc(stack: Stack, route: Route, *, rewrite: bool) -> Iterator[Way]:
         eventually(is_reading, within=120, what="the start of Spark's JDBC sink")
         name = "Spark JDBC append" + (", reWriteBatchedInserts" if rewrite else "")
         # An append fails on the first bar that is there already.
-        yield Way(name, {key: str(value) for key, value in _TUNED.items()}, table, loads=[Kind.FRESH])
+        told = {key: str(value) for key, value in _TUNED.items()}
+        yield Way(name, told, table, loads=[Kind.FRESH], failure=failure_of(process, log))
