@@ -49,6 +49,8 @@ def feeder(broker: Broker) -> Iterator[Feeder]:
         "ssl.ca.location": str(login.authority),
         "ssl.certificate.location": str(login.keystore),
         "ssl.key.location": str(login.keystore),
+        # It warns of topics that are gone and of a coordinator that is still to come.
+        "log_level": 3,
         "transactional.id": "bench-feeder",
         "transaction.timeout.ms": _TRANSACTION_MILLISECONDS,
         "linger.ms": 20,

@@ -4,6 +4,7 @@ Run by ``make bench``; one comparison alone: ``python tests/bench/sink.py --agai
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -102,4 +103,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # So that its services and their files go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     sys.exit(main(arguments()))
