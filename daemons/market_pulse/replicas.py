@@ -1,15 +1,18 @@
 """On how many brokers the topics are, and whether all of them are in step.
 
-``python -m market_pulse.replicas [FACTOR]`` gives every topic that is on fewer brokers FACTOR of them, and returns when
-all replicas are in step; as root on a broker's host with the environment of its unit. It prints what it changed;
-nothing if nothing. No replica is ever taken away. The brokers' probes have topics of their own, each on one broker.
+``python -m market_pulse.replicas [FACTOR] [--without NODE…]`` gives every topic that is on fewer brokers FACTOR of
+them, and returns when all replicas are in step, but for those on nodes that are known to be away; as root on a broker's
+host with the environment of its unit. It prints what it changed; nothing if nothing. No replica is ever taken away.
+The brokers' probes have topics of their own, each on one broker.
 """
 
+import argparse
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
@@ -67,25 +70,35 @@ def raise_factor(admin: KafkaAdminClient, factor: int) -> list[str]:
     if refused:
         partition, error = next(iter(refused.items()))
         raise NodeError(f"{partition.topic}, partition {partition.partition}, is not to be copied: {error.__name__}")
-    _await(lambda: _lacking(admin, moves))
+    _await(lambda: lacking(dict(_partitions(admin)), moves))
     return [f"copied {topic} to {factor} brokers" for topic in sorted({partition.topic for partition in moves})]
 
 
-def await_in_step(admin: KafkaAdminClient) -> None:
-    """Return when every replica of every topic is in step.
+def await_in_step(admin: KafkaAdminClient, without: Collection[int]) -> None:
+    """Return when every replica of every topic is in step, but for those on the nodes `without`.
 
     Raises:
         NodeError: for ten minutes none came into step.
     """
-    _await(lambda: _lacking(admin, {}))
+    _await(lambda: lacking(dict(_partitions(admin)), without=without))
 
 
-def _lacking(admin: KafkaAdminClient, moves: Placement) -> dict[TopicPartition, set[int]]:
-    """Return by partition the brokers that should be in step, and are not."""
+def lacking(
+    described: Mapping[TopicPartition, Mapping[str, list[int]]],
+    moves: Placement = MappingProxyType({}),
+    without: Collection[int] = (),
+) -> dict[TopicPartition, set[int]]:
+    """Return by partition the brokers that should be in step, and are not.
+
+    Args:
+        described: the brokers that hold each partition, ``replica_nodes``, and those in step, ``isr_nodes``.
+        moves: the brokers that are to hold some of them.
+        without: brokers that need not be in step.
+    """
     found = {}
-    for partition, item in _partitions(admin):
+    for partition, item in described.items():
         wanted = set(item["replica_nodes"]) | set(moves.get(partition, ()))
-        if missing := wanted - set(item["isr_nodes"]):
+        if missing := wanted - set(item["isr_nodes"]) - set(without):
             found[partition] = missing
     return found
 
@@ -113,18 +126,18 @@ def _await(lacking: Callable[[], Mapping[TopicPartition, set[int]]]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line, raise what is to be raised, wait for it, and return the exit code."""
-    match arguments:
-        case []:
-            factor = 0
-        case [text] if text.isdecimal():
-            factor = int(text)
-        case _:
-            sys.stderr.write("usage: python -m market_pulse.replicas [FACTOR]\n")
-            return os.EX_USAGE
+    parser = argparse.ArgumentParser(prog="python -m market_pulse.replicas")
+    parser.add_argument(
+        "factor", nargs="?", type=int, default=0, help="on how many brokers each topic is to be, at least"
+    )
+    parser.add_argument(
+        "--without", nargs="+", type=int, default=[], metavar="NODE", help="nodes that need not be in step"
+    )
+    wish = parser.parse_args(arguments)
     try:
         with connect(BrokerSettings.load().broker_login) as admin:
-            changed = raise_factor(admin, factor)
-            await_in_step(admin)
+            changed = raise_factor(admin, wish.factor)
+            await_in_step(admin, wish.without)
     except (NodeError, SettingsError, KafkaError) as error:
         sys.stderr.write(f"{error}\n")
         return os.EX_CONFIG

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from market_pulse.errors import NodeError
-from market_pulse.replicas import raised
+from market_pulse.replicas import lacking, raised
 
 
 def on(*placements: list[int]) -> dict[TopicPartition, list[int]]:
@@ -59,3 +59,12 @@ def test_every_partition_ends_with_its_own_brokers_and_enough(
         after = moves.get(partition, nodes)
         assert set(nodes) <= set(after) <= brokers
         assert len(after) == len(set(after)) == max(len(nodes), factor)
+
+
+def test_a_replica_that_is_not_in_step_is_named_unless_its_node_is_known_to_be_away() -> None:
+    place = TopicPartition("bars", 0)
+    described = {place: {"replica_nodes": [1, 2, 3], "isr_nodes": [1]}}
+    assert lacking(described) == {place: {2, 3}}
+    assert lacking(described, without=[2]) == {place: {3}}
+    assert lacking(described, without=[2, 3]) == {}
+    assert lacking({place: {"replica_nodes": [1], "isr_nodes": [1]}}, {place: [1, 2]}) == {place: {2}}
