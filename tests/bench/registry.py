@@ -9,6 +9,7 @@ from bench.rounds import Contestant, FedContestant, RawContestant
 from bench.way import OpenWay, Route, Stack
 from bench.ways.debezium import debezium
 from bench.ways.hand_written import hand_written
+from bench.ways.quix import quix
 from bench.ways.raw import COPY, HISTORY, TABLES, UPSERT, Limit, raw
 from bench.ways.spark_jdbc import spark_jdbc
 from bench.workload import Kind
@@ -16,6 +17,7 @@ from bench.workload import Kind
 WAYS: Mapping[str, OpenWay] = {
     "debezium": debezium,
     "hand-written": hand_written,
+    "quix": quix,
     "spark-jdbc": partial(spark_jdbc, rewrite=False),
     "spark-jdbc-rewrite": partial(spark_jdbc, rewrite=True),
 }

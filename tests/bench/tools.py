@@ -10,12 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cache import CACHE, PROJECT, run, say, violations, write_lock
+from cache import CACHE, run, say, violations, write_lock
 
 _HERE = Path(__file__).parent / "tools"
 _FETCHED = CACHE / "bench"
 _UV = Path(sys.executable).with_name("uv")
-_OURS = PROJECT / "ansible" / "artifacts" / "requirements.lock"
 _LOCK = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate", "--no-header"]
 
 
@@ -58,7 +57,7 @@ def _fetch(name: str, libs: Path) -> None:
 
 def _write_lock(name: str) -> None:
     if (_HERE / f"{name}.in").exists():
-        run(_UV, "pip", "compile", "-q", *_LOCK, "-c", _OURS, _HERE / f"{name}.in", "-o", _HERE / f"{name}.lock")
+        run(_UV, "pip", "compile", "-q", *_LOCK, _HERE / f"{name}.in", "-o", _HERE / f"{name}.lock")
     else:
         libs = _FETCHED / name / "libs"
         _fetch(name, libs)
