@@ -8,6 +8,7 @@ from bench.fill import Feeder
 from bench.rounds import Contestant, FedContestant, RawContestant
 from bench.way import OpenWay, Route, Stack
 from bench.ways.debezium import debezium
+from bench.ways.flink import flink
 from bench.ways.hand_written import hand_written
 from bench.ways.quix import quix
 from bench.ways.raw import COPY, HISTORY, TABLES, UPSERT, Limit, raw
@@ -16,6 +17,7 @@ from bench.workload import Kind
 
 WAYS: Mapping[str, OpenWay] = {
     "debezium": debezium,
+    "flink": flink,
     "hand-written": hand_written,
     "quix": quix,
     "spark-jdbc": partial(spark_jdbc, rewrite=False),
