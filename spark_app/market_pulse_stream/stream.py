@@ -20,12 +20,16 @@ from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
 # Of what an executor holds at once; Python takes about nine times as much for it.
 _PART_BYTES = 8 * 1024**2
+# So many records are stored sooner by one task than Spark has started one for each partition.
+_FEW = 1_000
+# A task asks for where the log ends after each fetch, and then for more at once, which waits in vain for so long.
+_FETCH_WAIT_MILLISECONDS = 10
 # Kafka's client asks a node that has died again and again until then; only the next try learns who leads in its place.
 _TRY_SECONDS, _REQUEST_SECONDS = 10, 5
 
 
 class BatchSink:
-    """The function for `foreachBatch`: one task per Kafka partition, and the ledger is theirs."""
+    """The function for `foreachBatch`: one task per Kafka partition, or one for a few records; the ledger is theirs."""
 
     def __init__(self, database: Database, watch: LogWatch, plan: Plan, report: Report, checkpoint: Path) -> None:
         """Begin a run; batch ids count within it."""
@@ -61,6 +65,8 @@ class BatchSink:
             self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs
         )
         records = batch.select("partition", "offset", "key", "value", unix_millis("timestamp"))
+        if sum(map(len, read.values())) <= _FEW:
+            records = records.coalesce(1)
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
         accounts = [Account(**row.asDict()) for row in rows]
         self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
@@ -84,6 +90,7 @@ def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink
         .option("kafka.isolation.level", ISOLATION_LEVEL)
         .option("kafka.default.api.timeout.ms", _TRY_SECONDS * 1000)
         .option("kafka.request.timeout.ms", _REQUEST_SECONDS * 1000)
+        .option("kafka.fetch.max.wait.ms", _FETCH_WAIT_MILLISECONDS)
         .option("subscribe", settings.topic)
         .option("startingOffsets", sink.plan.starting_offsets(settings.topic))
         .option("failOnDataLoss", "true")

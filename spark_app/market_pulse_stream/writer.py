@@ -1,7 +1,8 @@
-"""What an executor runs: the records of one Kafka partition in, rows that account for them out."""
+"""What an executor runs: the records of Kafka partitions in, rows that account for them out."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from uuid import UUID
 
 import psycopg2
@@ -41,21 +42,17 @@ class PartitionWriter:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Store the task's records part by part, each in a transaction, and yield a row of `ACCOUNT_SCHEMA` for each.
 
-        Parts, because a task may be larger than the memory that one of them takes.
+        Parts, because a task may be larger than the memory that one of them takes, and have several partitions.
         """
         reached = {partition: offsets.start for partition, offsets in self.read.items()}
         for batch in batches:
-            if not batch.num_rows:
-                continue
-            partitions, offset, key, value, milliseconds = (column.to_pylist() for column in batch.columns)
-            (partition,) = set(partitions)
-            records = list(map(Record, offset, key, value, map(record_time, milliseconds)))
-            until = records[-1].offset + 1
-            account = self._store_with_patience(partition, records, range(reached[partition], until))
-            reached[partition] = until
-            yield pa.RecordBatch.from_pylist(
-                [dataclasses.asdict(account)], pa.schema([(name, pa.int64()) for name in _COUNTS])
-            )
+            for partition, records in _by_partition(batch):
+                until = records[-1].offset + 1
+                account = self._store_with_patience(partition, records, range(reached[partition], until))
+                reached[partition] = until
+                yield pa.RecordBatch.from_pylist(
+                    [dataclasses.asdict(account)], pa.schema([(name, pa.int64()) for name in _COUNTS])
+                )
 
     def store_rest(self, accounts: Iterable[Account]) -> Iterator[Account]:
         """Account for the offsets behind the last record of each partition, after the tasks gave these accounts."""
@@ -89,3 +86,13 @@ class PartitionWriter:
         except psycopg2.Error:
             _sessions.pop(self.database).close()
             raise
+
+
+def _by_partition(batch: pa.RecordBatch) -> Iterator[tuple[int, list[Record]]]:
+    """Return the records by partition; those of each stand together, in order."""
+    begin = 0
+    for partition, run in groupby(batch.column(0).to_pylist()):
+        length = sum(1 for _ in run)
+        offset, key, value, milliseconds = (column.to_pylist() for column in batch.slice(begin, length).columns[1:])
+        yield partition, list(map(Record, offset, key, value, map(record_time, milliseconds)))
+        begin += length

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg2
+import pyarrow as pa
 import pytest
 from kafka import KafkaProducer
 
@@ -249,6 +250,26 @@ def test_a_large_task_is_stored_part_by_part_and_the_rest_of_what_was_read_after
     assert list(written.store_rest(accounts)) == [Account(0, 7, 9, empty=2)]
     assert list(written.store_rest([*accounts, Account(0, 7, 9, empty=2)])) == []
     assert database.query("SELECT next_offset FROM market.stream_position") == [(9,)]
+
+
+def test_a_task_of_several_partitions_has_an_account_for_each_part_of_each(
+    database: Database, sink: postgresql.Database, write: Callable[[int, int], list[dict[str, int]]]
+) -> None:
+    assert write(0, 1)[0]["until_offset"] == 1
+    topic_id = UUID(database.query("SELECT topic_id::text FROM market.stream_position")[0][0])
+    database.query(
+        "INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, 1, 'bars', 4)",
+        str(topic_id),
+    )
+    of_zero = as_arrow(records(bar(minute=1), bar(minute=2), first=1), partition=0)
+    of_one = [as_arrow(records(bar("AAPL", minute), first=minute), partition=1) for minute in (4, 6)]
+    mixed = pa.Table.from_batches([of_zero, of_one[0]]).combine_chunks().to_batches()
+    written = PartitionWriter(sink, uuid4(), 1, topic_id, "bars", {0: range(1, 3), 1: range(4, 7)})
+    accounts = [Account(**row) for made in written(iter([*mixed, of_one[1]])) for row in made.to_pylist()]
+    told = [(made.partition, made.from_offset, made.until_offset, made.stored, made.empty) for made in accounts]
+    assert told == [(0, 1, 3, 2, 0), (1, 4, 5, 1, 0), (1, 5, 7, 1, 1)]
+    assert list(written.store_rest(accounts)) == []
+    assert database.query("SELECT count(*)::int FROM market.bar") == [(5,)]
 
 
 def test_memory_is_that_of_a_part_however_large_the_task(database: Database, sink: postgresql.Database) -> None:
