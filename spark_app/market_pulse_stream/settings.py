@@ -18,8 +18,8 @@ class ConsumerSettings(KafkaSettings, DatabaseSettings):
     principal: ClassVar[Principal] = Principal.CONSUMER
 
     postgresql_writer_password: SecretStr = Field(min_length=1)
-    max_offsets_per_trigger: PositiveInt = 50_000
-    trigger_milliseconds: PositiveInt = 1000
+    max_offsets_per_trigger: PositiveInt
+    trigger_milliseconds: PositiveInt
     # Where the master shows itself, if it runs on the same host: its page is open to no other.
     spark_master_ui_port: int | None = Field(default=None, gt=0, lt=65536)
     # systemd names the directories it made for the unit; these two are not ours to prefix.

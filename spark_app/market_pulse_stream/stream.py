@@ -23,7 +23,7 @@ _PART_BYTES = 8 * 1024**2
 # So many records are stored sooner by one task than Spark has started one for each partition.
 _FEW = 1_000
 # A task asks for where the log ends after each fetch, and then for more at once, which waits in vain for so long.
-_FETCH_WAIT_MILLISECONDS = 10
+_FETCH_WAIT_MILLISECONDS = 1
 # Kafka's client asks a node that has died again and again until then; only the next try learns who leads in its place.
 _TRY_SECONDS, _REQUEST_SECONDS = 10, 5
 

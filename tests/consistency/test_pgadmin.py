@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from support.pgadmin_page import LOGIN
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_defaults
 
 README = (ROOT / "README.md").read_text()
 SECTION = README[README.index("### pgAdmin") : README.index("## Operate it")]
@@ -47,7 +47,7 @@ def test_it_is_served_on_loopback_by_one_process_that_the_watchdog_alone_ends() 
 def test_the_readme_tells_port_login_and_secret() -> None:
     port = PIPELINE["market_pulse_ports"]["pgadmin"]
     assert f"-L {port}:127.0.0.1:{port}" in SECTION
-    assert {LOGIN} == {yaml.safe_load((ANSIBLE / "roles/pgadmin/defaults/main.yml").read_text())["pgadmin_login"]}
+    assert {LOGIN} == {role_defaults("pgadmin")["pgadmin_login"]}
     assert f"`{LOGIN}`" in SECTION
     (secret,) = re.findall(r"vault_(market_pulse_pgadmin_\w+)", SECTION)
     assert group_vars("secrets")[secret] == f"{{{{ vault_{secret} }}}}"

@@ -13,3 +13,9 @@ def group_vars(name: str) -> dict[str, Any]:
     """Return one file of ansible/group_vars/all as it is written, Jinja unrendered."""
     loaded: dict[str, Any] = yaml.safe_load((ANSIBLE / "group_vars" / "all" / f"{name}.yml").read_text())
     return loaded
+
+
+def role_defaults(role: str) -> dict[str, Any]:
+    """Return a role's defaults as they are written, Jinja unrendered."""
+    loaded: dict[str, Any] = yaml.safe_load((ANSIBLE / "roles" / role / "defaults" / "main.yml").read_text())
+    return loaded

@@ -4,17 +4,14 @@ import contextlib
 from collections.abc import Iterator
 
 from bench.way import Route, Stack, Way, failure_of
-from integration.services.consumer import consumer
-from market_pulse_stream.settings import ConsumerSettings
+from integration.services.consumer import SPEED, consumer
 from support.waiting import eventually
-
-_SETTINGS = ("max_offsets_per_trigger", "trigger_milliseconds")
 
 
 @contextlib.contextmanager
 def ours(stack: Stack, route: Route, **changed: int) -> Iterator[Way]:
     """Run the consumer with the settings of a deployment, and with changed ones of them."""
-    settings = {name: ConsumerSettings.model_fields[name].default for name in _SETTINGS} | changed
+    settings = {**SPEED, **changed}
     with consumer(route.directory, stack.broker, route.database, route.topic, **settings) as running:
 
         def is_reading() -> bool:

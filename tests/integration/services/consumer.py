@@ -17,8 +17,12 @@ from integration.services.database import PASSWORD, Database
 from integration.services.processes import CACHE, require, running
 from market_pulse import progress
 from market_pulse.kafka_login import Principal
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_defaults
 
+# What a deployment has.
+SPEED: Mapping[str, int] = {
+    name: role_defaults("consumer")[f"consumer_{name}"] for name in ("max_offsets_per_trigger", "trigger_milliseconds")
+}
 _SPARK_HOME = Path(pyspark.__file__).parent
 _CONF = {
     "spark.driver.bindAddress": "127.0.0.1",
@@ -73,7 +77,7 @@ def consumer(
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "topic": topic,
         **database.settings("writer"),
-        "trigger_milliseconds": 200,
+        **SPEED,
         **settings,
     }
     env = {f"MP_{name.upper()}": str(value) for name, value in values.items()} | {
