@@ -5,7 +5,6 @@ On a lab host of its own, compared with what it was when it had Debian's package
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,16 +69,14 @@ class Removal:
     def uninstall_until(self, task: str, *arguments: str) -> None:
         """Uninstall, and be killed when a task begins."""
         command = self._command("uninstall.yml", "-e", f"confirm={self.name}", *arguments)
-        with subprocess.Popen(
-            command, cwd=ANSIBLE, env=_environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
-        ) as running:
+        with subprocess.Popen(command, cwd=ANSIBLE, env=_environment(), stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             told: list[str] = []
             while not told or f" : {task}]" not in told[-1]:
                 told.append(running.stdout.readline())
                 assert told[-1], f"no task {task!r}: {''.join(told)[-6000:]}"
-            # With those that it has started: one would go on with a loop, beside the next run.
-            os.killpg(running.pid, signal.SIGKILL)
+            # Its workers have sessions of their own, and go on with their task beside the next run.
+            running.kill()
 
     def _command(self, playbook: str, *arguments: str) -> list[str]:
         program = str(Path(sys.executable).with_name("ansible-playbook"))
