@@ -149,6 +149,8 @@ def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removal]:
         yield lab
     finally:
         lab.play("lab_down.yml")
+        # Workers of the runs that were killed wait for ever for their next task.
+        subprocess.run(["pkill", "--full", str(directory / "fleet")], check=False)
 
 
 @pytest.fixture(scope="module")
