@@ -91,6 +91,19 @@ def test_after_a_kill_and_a_return_the_chart_has_no_hole(pipeline: Pipeline, pag
     page.context.close()
 
 
+def test_a_chart_that_was_asked_for_while_the_database_was_away_comes_by_itself(
+    pipeline: Pipeline, pages: Web, browser: Browser
+) -> None:
+    page = opened(browser, f"{pages.address}/#chart/IBM")
+    settle(page, 500)
+    with pipeline.database.shut_out("web"):
+        page.locator("#watch a", has_text="MSFT").click()
+        expect(page.locator("#channel")).to_contain_text("no answer from the database", timeout=15_000)
+    settle(page, 500)
+    expect(page.locator("#channel")).to_have_text("live")
+    page.context.close()
+
+
 def test_older_bars_come_when_the_chart_is_moved(pipeline: Pipeline, pages: Web, browser: Browser) -> None:
     del pipeline
     page = opened(browser, f"{pages.address}/#chart/IBM")
@@ -134,13 +147,8 @@ def test_it_is_used_by_keyboard_alone(pipeline: Pipeline, pages: Web, browser: B
 def test_the_feed_page_says_when_the_database_is_away(pipeline: Pipeline, pages: Web, browser: Browser) -> None:
     page = opened(browser, f"{pages.address}/#feed")
     expect(page.locator("#verdict")).to_contain_text("Bars come as they should.", timeout=15_000)
-    role = pipeline.database.server.accounts["web"]
-    pipeline.database.query(f"ALTER ROLE {role} NOLOGIN")
-    try:
-        pipeline.database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", role)
+    with pipeline.database.shut_out("web"):
         expect(page.locator("#verdict")).to_contain_text("Down. no answer from the database", timeout=15_000)
-    finally:
-        pipeline.database.query(f"ALTER ROLE {role} LOGIN")
     expect(page.locator("#verdict")).to_contain_text("Bars come as they should.", timeout=15_000)
     page.context.close()
 

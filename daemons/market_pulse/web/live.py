@@ -81,7 +81,8 @@ class Live:
 
     async def _begin(self, socket: WebSocket, reader: Reader, request: Subscribe) -> None:
         if self._hub.ring is None:
-            await _send(socket, protocol.encode(Problem("nothing is live yet: Kafka or the database does not answer")))
+            reason = "nothing is live yet: Kafka or the database does not answer"
+            await _send(socket, protocol.encode(Problem(reason, is_passing=True)))
             return
         # From here on nothing is missed: what comes while the database is asked waits behind the answer.
         async with reader.turn:
@@ -90,7 +91,7 @@ class Live:
                 answer = await self.begin(self._hub.ring, request)
             except AwayError as error:
                 self._hub.unsubscribe(reader, request.series)
-                await _send(socket, protocol.encode(Problem(str(error))))
+                await _send(socket, protocol.encode(Problem(str(error), is_passing=True)))
                 return
             await _send(socket, protocol.encode(answer))
 

@@ -91,9 +91,13 @@ class Live(msgspec.Struct, frozen=True, tag="bar", tag_field="type"):
 
 
 class Problem(msgspec.Struct, frozen=True, tag="problem", tag_field="type"):
-    """A frame that was not understood, or a wish that is not granted, and why."""
+    """A frame that was not understood, or a wish that is not granted, and why.
+
+    `is_passing` where the same wish may be granted later: then ask again in some seconds.
+    """
 
     reason: str
+    is_passing: bool = False
 
 
 class FrameError(ValueError):

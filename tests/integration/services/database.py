@@ -61,6 +61,22 @@ class Database:
             cursor.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
+    def end_sessions(self, account: str) -> None:
+        """End every session that an account such as ``writer`` has here, as a server that is stopped does."""
+        mine = "usename = %s AND datname = %s"
+        who = self.server.accounts[account], self.name
+        self.query(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {mine}", *who)
+
+    @contextlib.contextmanager
+    def shut_out(self, account: str) -> Iterator[None]:
+        """Let an account such as ``web`` in no more for the length of a block, and end the sessions that it has."""
+        self.query(f"ALTER ROLE {self.server.accounts[account]} NOLOGIN")
+        try:
+            self.end_sessions(account)
+            yield
+        finally:
+            self.query(f"ALTER ROLE {self.server.accounts[account]} LOGIN")
+
 
 def waiting_for_locks(database: Database) -> int:
     """Return how many sessions of a database wait for a lock."""

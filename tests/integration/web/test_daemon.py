@@ -5,12 +5,15 @@ import signal
 import socket
 import ssl
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
 import trustme
 from websockets.sync.client import connect
 
+from integration.services.broker import Broker
+from integration.services.database import Database
 from integration.services.web import TOKEN, LiveReader, Pipeline, Web, snapshot, web
 from support.waiting import eventually
 
@@ -18,21 +21,34 @@ from support.waiting import eventually
 def test_without_a_database_the_page_says_so_and_goes_on_when_it_is_back(pipeline: Pipeline, page: Web) -> None:
     pipeline.tell(pipeline.bar("IBM", 0))
     pipeline.store()
-    role = pipeline.database.server.accounts["web"]
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
-    pipeline.database.query(f"ALTER ROLE {role} NOLOGIN")
-    try:
-        pipeline.database.query(end, role)
+    with pipeline.database.shut_out("web"):
         status, said = page.ask("/api/bars/IBM")
         assert (status, "no answer from the database" in said) == (503, True)
         health = page.get("/api/feed")
         assert (health["state"], "database" in health["sentence"]) == ("down", True)
-    finally:
-        pipeline.database.query(f"ALTER ROLE {role} LOGIN")
     assert len(page.get("/api/bars/IBM")["bars"]) == 1
-    pipeline.database.query(end, role)
+    pipeline.database.end_sessions("web")
     # A session that the server ended is made anew within the same request.
     assert len(page.get("/api/bars/IBM")["bars"]) == 1
+
+
+def test_who_asks_before_anything_is_live_is_told_to_ask_again(
+    broker: Broker, database: Database, tmp_path: Path
+) -> None:
+    pipeline = Pipeline(broker, database, f"bars-{uuid.uuid4().hex[:12]}")
+    made = web(pipeline, tmp_path / "web")
+    with made.daemon.running(ready=False):
+        eventually(lambda: "starting: " in str(made.daemon.told()), within=30, what="it answers", every=0.1)
+        with made.live() as reader:
+            said = reader.subscribe("IBM")
+            assert (said["type"], said["is_passing"]) == ("problem", True)
+            assert "nothing is live yet" in said["reason"]
+            reader.connection.send("{}")
+            assert reader.next()["is_passing"] is False
+            broker.create_topic(name=pipeline.topic)
+            pipeline.tell(pipeline.bar("IBM", 0))
+            snapshot(reader, "IBM", 1)
+    broker.delete_topic(pipeline.topic)
 
 
 def test_it_is_watched_by_its_own_progress_and_leaves_when_told(pipeline: Pipeline, page: Web) -> None:

@@ -70,6 +70,7 @@ export class Channel {
   }
 
   ask(series) {
+    series.isAnswered = false;
     const wish = { type: "subscribe", symbol: series.symbol, interval: series.interval, bars: series.count };
     if (series.bars && series.stream) Object.assign(wish, { stream: series.stream, after: series.sequence });
     this.send(wish);
@@ -114,7 +115,11 @@ export class Channel {
   }
 
   take(message) {
-    if (message.type === "problem") this.onState("live", message.reason);
+    if (message.type === "problem") {
+      this.onState("live", message.reason);
+      if (message.is_passing) this.retry ??= setTimeout(() => this.askUnanswered(), ASK_AGAIN_MS);
+      return;
+    }
     const series = this.series.get(key(message.symbol, message.interval));
     if (!series) return;
     let place = null;
@@ -124,9 +129,18 @@ export class Channel {
     } else if (!series.bars) return;
     else if (message.type === "resumed") for (const bar of message.bars) series.bars.put(bar);
     else if (message.type === "bar") place = series.bars.put(message.bar);
+    if (message.type !== "bar" && !series.isAnswered) {
+      series.isAnswered = true;
+      if ([...this.series.values()].every((one) => one.isAnswered)) this.onState("live", "live");
+    }
     series.stream = message.stream;
     series.sequence = message.sequence;
     for (const told of series.listeners) told(series.bars.list, place);
+  }
+
+  askUnanswered() {
+    this.retry = null;
+    for (const series of this.series.values()) if (!series.isAnswered) this.ask(series);
   }
 
   again(series) {
