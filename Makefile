@@ -38,11 +38,9 @@ scorecard: artifacts ## the faults tried anew, and the table of them in the READ
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
 bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
-	$(BENCH)/queries.py --bars $(ROWS)
-	$(BENCH)/sink.py --bars $(BARS) $(SINK)
+	$(BENCH)/queries.py $(ROWS:%=--bars %)
+	$(BENCH)/sink.py $(BARS:%=--bars %) $(SINK)
 bench: BENCH = PYTHONPATH=tests:daemons:spark_app:ansible/artifacts $(BIN)/python tests/bench
-bench: BARS = 100000
-bench: ROWS = 2000000
 
 vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local
 	@ansible/bootstrap.sh $(VAGRANT) $(BOX)

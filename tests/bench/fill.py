@@ -64,7 +64,7 @@ def feeder(broker: Broker) -> Iterator[Feeder]:
         text=True,
         env={"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'daemons'}"},
     ) as process:
-        assert process.stdin, process.stdout
+        assert process.stdin
         assert process.stdout
         process.stdin.write(json.dumps(client) + "\n")
         yield Feeder(process.stdin, process.stdout)

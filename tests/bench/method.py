@@ -109,10 +109,13 @@ def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
 
 
 def regressions(committed: Iterable[Row], measured: Iterable[Row]) -> list[str]:
-    """Say which ratios are worse than the committed ones by more than is tolerated."""
+    """Say which ratios are worse than the committed ones by more than is tolerated, and where a row was rewritten."""
     before = {row.key: row for row in committed}
-    return [
+    slower = [
         f"{row.load} against {row.other}: {row.ratio:.2f}, after {known.ratio:.2f} on {known.day}"
         for row in measured
         if (known := before.get(row.key)) and row.ratio < (1 - TOLERANCE) * known.ratio
+    ]
+    return slower + [
+        f"{row.load}: {row.rewritten} rows rewritten that had not changed" for row in measured if row.rewritten
     ]

@@ -34,7 +34,7 @@ _THOROUGH = ("raw-tables-2", "hand-written")
 
 
 def usual_loads(name: str) -> list[Kind]:
-    """Return which loads are compared with another if none is asked for, so that a run takes a quarter of an hour."""
+    """Return which loads are compared with another if none is asked for, so that a run takes half an hour."""
     return [*Kind] if name in _THOROUGH else [Kind.FRESH]
 
 

@@ -72,7 +72,7 @@ def against(
 
 
 def main(wish: argparse.Namespace) -> int:
-    """Measure, print, and return how many ratios are worse than the committed ones, as an exit code."""
+    """Measure, print, and return as an exit code whether anything is worse than it may be."""
     committed = page.rows()
     measured: list[Row] = []
     ways: list[Way] = []
@@ -87,7 +87,7 @@ def main(wish: argparse.Namespace) -> int:
     if wish.write:
         page.write(measured, ways)
     worse = regressions(committed, measured)
-    print("".join(f"worse than committed: {sentence}\n" for sentence in worse), end="", file=sys.stderr)
+    print("".join(f"worse: {sentence}\n" for sentence in worse), end="", file=sys.stderr)
     return bool(worse)
 
 

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from bench.way import Route, Stack
@@ -13,9 +12,8 @@ from bench.workload import FIRST, PARTITIONS
 from integration.services.broker import kafka_broker
 from integration.services.database import cluster
 from market_pulse.kafka_login import Principal
-from support.repository import ANSIBLE
+from support.repository import role_defaults, role_vars
 
-_ROLE = ANSIBLE / "roles" / "postgresql"
 # What of the role's settings bears on speed; archiving costs every way the same, and is left out.
 _SPEED = ("shared_buffers", "jit", "max_connections")
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
@@ -62,6 +60,5 @@ def route(services: Stack, directory: Path, name: str) -> Iterator[Route]:
 
 def database_settings() -> dict[str, object]:
     """Return the settings of PostgreSQL that bear on speed, as the role has them."""
-    defaults = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text())
-    settings = yaml.safe_load((_ROLE / "vars" / "main.yml").read_text())["_postgresql_settings"]
+    defaults, settings = role_defaults("postgresql"), role_vars("postgresql")["_postgresql_settings"]
     return {name: defaults.get(f"postgresql_{name}", settings[name]) for name in _SPEED} | _DURABLE

@@ -1,10 +1,11 @@
 """What the bench alone needs, fetched by itself into a folder of its own in the cache, and checked against a lock.
 
-``tools/<name>.in`` names Python packages and ``tools/<name>.lock`` their closure with hashes; ``tools/<name>/pom.xml``
-names jars and ``tools/<name>.sha256`` what each must be. ``python tests/bench/tools.py NAME…`` writes these locks anew.
+``locks/<name>.in`` names Python packages and ``locks/<name>.lock`` their closure with hashes; ``locks/<name>/pom.xml``
+names jars and ``locks/<name>.sha256`` what each must be. ``python tests/bench/tools.py NAME…`` writes these locks anew.
 """
 
 import hashlib
+import re
 import shutil
 import sys
 import tempfile
@@ -12,15 +13,15 @@ from pathlib import Path
 
 from cache import CACHE, run, say, violations, write_lock
 
-_HERE = Path(__file__).parent / "tools"
+_LOCKS = Path(__file__).parent / "locks"
 _FETCHED = CACHE / "bench"
 _UV = Path(sys.executable).with_name("uv")
-_LOCK = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate", "--no-header"]
+_OPTIONS = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate", "--no-header"]
 
 
 def python_of(name: str) -> Path:
     """Return the interpreter of the environment that has a lock's packages; install them if it has not."""
-    lock, folder = _HERE / f"{name}.lock", _FETCHED / name
+    lock, folder = _LOCKS / f"{name}.lock", _FETCHED / name
     python, stamp = folder / "bin" / "python", folder / ".stamp"
     want = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != want:
@@ -37,7 +38,7 @@ def jars_of(name: str) -> Path:
     Raises:
         SystemExit: what came is not what is locked.
     """
-    lock, libs = _HERE / f"{name}.sha256", _FETCHED / name / "libs"
+    lock, libs = _LOCKS / f"{name}.sha256", _FETCHED / name / "libs"
     if violations(libs, lock):
         _fetch(name, libs)
         if wrong := violations(libs, lock):
@@ -45,23 +46,36 @@ def jars_of(name: str) -> Path:
     return libs
 
 
+def version_of(name: str) -> str:
+    """Return the version of a locked package or jar.
+
+    Raises:
+        ValueError: no lock has it, or two have different ones.
+    """
+    locks = "".join(path.read_text() for path in [*_LOCKS.glob("*.lock"), *_LOCKS.glob("*.sha256")])
+    found = set(re.findall(rf"^(?:{name}==|\w+  {name}-)(\d\S*?)(?:\.jar)?(?: .*)?$", locks, re.MULTILINE))
+    if len(found) != 1:
+        raise ValueError(f"the locks have of {name}: {', '.join(sorted(found)) or 'nothing'}")
+    return found.pop()
+
+
 def _fetch(name: str, libs: Path) -> None:
     say(f"fetching the jars of {name} for the bench with Maven")
     libs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=libs.parent) as directory:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={directory}/libs"]
-        run("mvn", "-q", "-B", "-f", _HERE / name / "pom.xml", *goal)
+        run("mvn", "-q", "-B", "-f", _LOCKS / name / "pom.xml", *goal)
         shutil.rmtree(libs, ignore_errors=True)
         Path(directory, "libs").rename(libs)
 
 
 def _write_lock(name: str) -> None:
-    if (_HERE / f"{name}.in").exists():
-        run(_UV, "pip", "compile", "-q", *_LOCK, _HERE / f"{name}.in", "-o", _HERE / f"{name}.lock")
+    if (_LOCKS / f"{name}.in").exists():
+        run(_UV, "pip", "compile", "-q", *_OPTIONS, _LOCKS / f"{name}.in", "-o", _LOCKS / f"{name}.lock")
     else:
         libs = _FETCHED / name / "libs"
         _fetch(name, libs)
-        write_lock(_HERE / f"{name}.sha256", libs.iterdir())
+        write_lock(_LOCKS / f"{name}.sha256", libs.iterdir())
 
 
 if __name__ == "__main__":

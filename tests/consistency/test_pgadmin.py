@@ -5,10 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from support.pgadmin_page import LOGIN
-from support.repository import ANSIBLE, ROOT, group_vars, role_defaults
+from support.repository import ROOT, group_vars, role_defaults, role_vars
 
 README = (ROOT / "README.md").read_text()
 SECTION = README[README.index("### pgAdmin") : README.index("## Operate it")]
@@ -54,9 +53,9 @@ def test_the_readme_tells_port_login_and_secret() -> None:
 
 
 def test_the_account_of_its_entries_is_let_in_from_its_host() -> None:
-    variables = yaml.safe_load((ANSIBLE / "roles/pgadmin/vars/main.yml").read_text())["_pgadmin_variables"]
+    variables = role_vars("pgadmin")["_pgadmin_variables"]
     account = variables["MP_DATABASE_USER"]
-    role = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
+    role = role_vars("postgresql")
     (rule,) = [rule for rule in role["_postgresql_access"] if rule["account"] == account]
     networks = role[rule["networks"].strip("{} ")]
     assert "groups['pgadmin']" in networks

@@ -2,7 +2,6 @@
 
 import jinja2
 import pytest
-import yaml
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from consistency.test_units import unit_values
@@ -11,7 +10,7 @@ from market_pulse.capacity import Market
 from market_pulse.contract import Interval
 from market_pulse.producer import poller
 from market_pulse.simulator import market
-from support.repository import ANSIBLE, group_vars
+from support.repository import group_vars, role_defaults, role_vars
 
 SMALL = sizing.plan(Market(6, Interval.ONE_MINUTE))
 # Enough for more cores and partitions than the defaults have.
@@ -19,16 +18,11 @@ LARGE = sizing.plan(Market(200_000, Interval.ONE_MINUTE))
 ROLES = ("kafka", "spark", "consumer", "postgresql", "producer")
 
 
-def role_file(role: str, name: str) -> dict[str, object]:
-    loaded: dict[str, object] = yaml.safe_load((ANSIBLE / "roles" / role / name).read_text())
-    return loaded
-
-
 def defaults() -> dict[str, object]:
     """Return every value that an inventory may leave out."""
     found = group_vars("pipeline")
     for role in ROLES:
-        found |= role_file(role, "defaults/main.yml")
+        found |= role_defaults(role)
     return found
 
 
@@ -38,7 +32,7 @@ def test_memory_is_what_the_roles_give_the_units(planned: sizing.Plan) -> None:
     jinja.filters["human_to_bytes"] = human_to_bytes
 
     def rendered(role: str, name: str) -> int:
-        return int(jinja.from_string(str(role_file(role, "vars/main.yml")[name])).render(planned.inventory))
+        return int(jinja.from_string(str(role_vars(role)[name])).render(planned.inventory))
 
     tiers = planned.tiers
     assert tiers["kafka"].memory == rendered("kafka", "_kafka_memory_max")
@@ -82,5 +76,5 @@ def test_what_the_plan_knows_of_other_parts_is_true() -> None:
     assert capacity.TRADED_OUTSIDE == market._TRADED_OF_256_OUTSIDE / 256  # noqa: SLF001 - nobody else needs them
     assert capacity.SHORT_ANSWER_REACH == poller._SHORT_ANSWER_REACH  # noqa: SLF001
     assert capacity.ROUND_SECONDS == poller._ROUND_SECONDS  # noqa: SLF001
-    archive_timeout = role_file("postgresql", "vars/main.yml")["_postgresql_settings"]["archive_timeout"]
+    archive_timeout = role_vars("postgresql")["_postgresql_settings"]["archive_timeout"]
     assert archive_timeout == f"{capacity.CHECKPOINT_MINUTES}min"

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ROOT, group_vars, role_vars
 
 _SQL = ROOT / "sql"
 _MIGRATIONS = sorted((_SQL / "migrations").iterdir())
@@ -19,7 +18,7 @@ def test_the_accounts_are_those_of_the_deployment() -> None:
 
 
 def test_every_account_that_logs_in_has_a_password_that_is_set_and_rotated() -> None:
-    passwords = yaml.safe_load((ANSIBLE / "roles/schema/vars/main.yml").read_text())["_schema_passwords"]
+    passwords = role_vars("schema")["_schema_passwords"]
     secrets = group_vars("secrets")
     for account in group_vars("pipeline")["market_pulse_accounts"].keys() - {"owner"}:
         name = f"market_pulse_postgresql_{account}_password"

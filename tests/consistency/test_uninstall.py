@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_vars
 
 PATHS = group_vars("pipeline")["market_pulse_paths"]
 PLAY = yaml.safe_load((ANSIBLE / "uninstall.yml").read_text())[0]
@@ -28,11 +28,6 @@ OTHERS = {
     "/var/spool/pgbackrest": "the package's",
     "/var/tmp": "only named",
 }
-
-
-def role_vars(role: str) -> dict[str, object]:
-    loaded: dict[str, object] = yaml.safe_load((ANSIBLE / "roles" / role / "vars/main.yml").read_text())
-    return loaded
 
 
 def tasks(role: str) -> str:

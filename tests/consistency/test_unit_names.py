@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jinja2
 import pytest
-import yaml
 from ansible.plugins.filter.core import regex_replace
 from pydantic import SecretStr
 
@@ -26,7 +25,7 @@ from market_pulse.simulator.settings import SimulatorSettings
 from market_pulse.upkeep.settings import UpkeepSettings
 from market_pulse.web.settings import WebSettings
 from market_pulse_stream.settings import ConsumerSettings
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_vars
 from support.units import JOBS, PATHS, ROLES, UNITS, unit_values
 
 SETTINGS: dict[str, list[type[Settings]]] = {
@@ -147,7 +146,7 @@ def test_an_environment_file_says_what_was_meant(tmp_path: Path) -> None:
 
 
 def test_java_is_told_where_systemd_puts_its_password_for_kafka() -> None:
-    role = yaml.safe_load((ANSIBLE / "roles/consumer/vars/main.yml").read_text())
+    role = role_vars("consumer")
     settings = role["_consumer_spark_settings"]
     for key, unit in (("driver", "consumer"), ("executor", "spark-worker")):
         path = f"market-pulse-{unit}.service/mp_kafka_consumer_jaas"
@@ -156,7 +155,7 @@ def test_java_is_told_where_systemd_puts_its_password_for_kafka() -> None:
 
 
 def test_the_broker_reads_its_key_where_systemd_puts_it() -> None:
-    role = yaml.safe_load((ANSIBLE / "roles/kafka/vars/main.yml").read_text())
+    role = role_vars("kafka")
     (credential,) = unit_values("kafka", "LoadCredential")
     name = credential.split(":")[0]
     assert role["_kafka_keystore"] == f"/run/credentials/market-pulse-kafka.service/{name}"
@@ -165,7 +164,7 @@ def test_the_broker_reads_its_key_where_systemd_puts_it() -> None:
 
 
 def test_every_principal_has_a_password_in_the_vault() -> None:
-    role = yaml.safe_load((ANSIBLE / "roles/kafka/vars/main.yml").read_text())
+    role = role_vars("kafka")
     secrets = group_vars("secrets")
     for principal in Principal:
         name = f"market_pulse_kafka_{principal}_password"
@@ -179,7 +178,7 @@ def test_the_producer_reads_again_what_its_unit_read() -> None:
     (configuration,) = unit_values("producer", "ConfigurationDirectory")
     assert unit_values("producer", "EnvironmentFile") == [f"/etc/{configuration}/{name}" for name in environment.FILES]
     assert "kill -HUP $MAINPID" in " ".join(unit_values("producer", "ExecReload"))
-    role = yaml.safe_load((ANSIBLE / "roles/unit/vars/main.yml").read_text())
+    role = role_vars("unit")
     assert Path(role["_unit_reload_file"]).name == environment.FILES[1].replace("producer", "{{ unit_name }}")
     assert Path(role["_unit_reload_stamp"]).name == environment.STAMP
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_vars
 from support.units import AT_NIGHT, DAEMONS, JOBS, PATHS, ROLES, SYSTEMD, UNITS, unit_values
 
 EVERY_MINUTE = "OnCalendar=*-*-* *:*:00"
@@ -202,7 +202,7 @@ def test_backups_are_where_the_units_have_them(name: str) -> None:
     assert (repository in unit_values(name, "ReadWritePaths")) is (name == "backup")
     dropin = (SYSTEMD / POSTGRESQL_DROPINS[1]).read_text().splitlines()
     assert f"ReadWritePaths=-{repository}" in dropin
-    role = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
+    role = role_vars("postgresql")
     assert role["_postgresql_backups"]["lock-path"] in unit_values("backup", "ReadWritePaths")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
 
@@ -20,7 +19,7 @@ from market_pulse.health import Verdict
 from market_pulse.probes.kafka import KafkaProbe
 from market_pulse.topic import agree
 from support.ports import free_port
-from support.repository import ANSIBLE
+from support.repository import role_vars
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_the_topic_is_made_once_and_its_configuration_follows(broker: Broker) ->
 
 
 def test_the_topic_takes_what_the_producer_sends_and_refuses_what_is_far_larger(broker: Broker) -> None:
-    agreed = yaml.safe_load((ANSIBLE / "roles" / "kafka" / "vars" / "main.yml").read_text())
+    agreed = role_vars("kafka")
     most = int(agreed["_kafka_topic_configuration"]["max.message.bytes"])
     assert KafkaProducer.DEFAULT_CONFIG["batch_size"] >= 2 * MAX_MESSAGE_BYTES
     assert most >= 2 * KafkaProducer.DEFAULT_CONFIG["batch_size"]

@@ -120,8 +120,7 @@ def test_a_session_that_is_terminated_in_its_transaction_is_tried_again(
     def terminated(*arguments: object) -> tuple[int, int]:
         locked = lock_position(*arguments)
         if attempts.count == 1:
-            who = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'market_pulse_writer'"
-            database.query(f"{who} AND datname = %s", database.name)
+            database.end_sessions("writer")
         return locked
 
     monkeypatch.setattr(sink, "lock_position", terminated)

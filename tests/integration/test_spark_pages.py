@@ -7,11 +7,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import yaml
 
 from integration.services.processes import wait_until
 from integration.services.spark import SECRET, driver, master, worker
-from support.repository import ANSIBLE
+from support.repository import role_vars
 
 _WAIT = """
 import time
@@ -23,7 +22,7 @@ _PAGES = {"spark": ["_spark_master_defaults", "_spark_worker_defaults"], "consum
 
 
 def closed_by(role: str, page: str) -> str:
-    written = yaml.safe_load((ANSIBLE / "roles" / role / "vars/main.yml").read_text())
+    written = role_vars(role)
     return str(written[page]["spark.ui.killEnabled"]).lower()
 
 

@@ -17,5 +17,14 @@ def group_vars(name: str) -> dict[str, Any]:
 
 def role_defaults(role: str) -> dict[str, Any]:
     """Return a role's defaults as they are written, Jinja unrendered."""
-    loaded: dict[str, Any] = yaml.safe_load((ANSIBLE / "roles" / role / "defaults" / "main.yml").read_text())
+    return _of_role(role, "defaults")
+
+
+def role_vars(role: str) -> dict[str, Any]:
+    """Return a role's own variables in the same way."""
+    return _of_role(role, "vars")
+
+
+def _of_role(role: str, part: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ANSIBLE / "roles" / role / part / "main.yml").read_text())
     return loaded

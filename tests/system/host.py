@@ -105,12 +105,15 @@ class Host:
         for unit in units:
             eventually(lambda unit=unit: self.is_running(unit), within=within, what=f"{unit} is running")  # type: ignore[misc]
 
+    def failed_units(self) -> str:
+        """Return which units of the whole host have failed, ours or Debian's, as systemctl lists them."""
+        return self.run("systemctl list-units --failed --plain --no-legend")
+
     def await_well(self, *, within: float) -> None:
         """Wait until no unit of the whole host has failed, ours or Debian's, and nothing is still coming up."""
 
         def is_well() -> bool:
-            failed = self.run("systemctl list-units --failed --plain --no-legend")
-            assert not failed, failed
+            assert not (failed := self.failed_units()), failed
             return self.run("systemctl is-system-running", check=False) == "running"
 
         eventually(is_well, within=within, what="the system is well")

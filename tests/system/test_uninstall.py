@@ -202,7 +202,7 @@ def assert_gone(host: Host, before: Look) -> None:
     assert now.units == before.units
     assert now.listening == before.listening
     assert now.tables == before.tables
-    assert host.run("systemctl --failed --no-legend --plain") == ""
+    assert host.failed_units() == ""
     assert host.run("find /run -name 'market-pulse*'") == ""
 
 

@@ -60,3 +60,10 @@ def test_it_says_what_it_was_before() -> None:
 
 def test_what_was_never_compared_before_is_no_regression() -> None:
     assert regressions([_ROW], [replace(_ROW, other="Flink", ratio=0.01)]) == []
+
+
+def test_rows_that_were_rewritten_though_nothing_changed_are_told_whatever_was_committed() -> None:
+    assert regressions([], [replace(_ROW, load="again", rewritten=3)]) == [
+        "again: 3 rows rewritten that had not changed"
+    ]
+    assert regressions([_ROW], [_ROW]) == []

@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.tools import jars_of
+from bench.clients import java_client, jdbc_url
+from bench.tools import jars_of, version_of
 from bench.way import Route, Stack, Way, failure_of, plain_table
-from integration.services.broker import RELEASE, password_of
+from integration.services.broker import RELEASE
 from integration.services.database import PASSWORD
 from integration.services.processes import CACHE, java, running, tail
-from market_pulse.kafka_login import MECHANISM, Principal
 from market_pulse_stream.decode import BAR_COLUMNS
 from support.ports import free_port
 from support.waiting import eventually
@@ -57,23 +57,13 @@ def debezium(stack: Stack, route: Route) -> Iterator[Way]:
             return log.read_text().count("Adding newly assigned partitions") >= _TASKS
 
         eventually(is_reading, within=120, what="the start of Debezium's JDBC sink")
-        told = {name: str(value) for name, value in ({"tasks.max": _TASKS} | _SINK | _CONSUMER | _DRIVER).items()}
-        yield Way("Debezium JDBC sink 3.5", told, table, failure=failure)
+        told = {"version": version_of("debezium-connector-jdbc"), "tasks.max": _TASKS} | _SINK | _CONSUMER | _DRIVER
+        yield Way("Debezium JDBC sink", {name: str(value) for name, value in told.items()}, table, failure=failure)
 
 
 def _worker(stack: Stack, route: Route) -> Mapping[str, object]:
-    login = stack.broker.login(Principal.CONSUMER)
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
-    client = {
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": MECHANISM,
-        "sasl.jaas.config": f'{module} required username="{login.principal}"'
-        f' password="{password_of(Principal.CONSUMER)}";',
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": login.authority,
-    }
+    client = java_client(stack)
     return {
-        "bootstrap.servers": login.servers,
         "listeners": f"http://127.0.0.1:{free_port()}",
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -88,9 +78,6 @@ def _worker(stack: Stack, route: Route) -> Mapping[str, object]:
 
 
 def _sink(stack: Stack, route: Route, table: str) -> Mapping[str, object]:
-    server = stack.server
-    driver = _DRIVER | {"sslmode": "verify-full", "sslrootcert": str(server.authority)}
-    parameters = "&".join(f"{name}={value}" for name, value in driver.items())
     consumer = _CONSUMER | {"isolation.level": "read_committed", "auto.offset.reset": "earliest"}
     return {
         "name": "bench",
@@ -99,8 +86,8 @@ def _sink(stack: Stack, route: Route, table: str) -> Mapping[str, object]:
         "topics": route.topic,
         # A record that is no JSON is left out.
         "errors.tolerance": "all",
-        "connection.url": f"jdbc:postgresql://{server.host}:{server.port}/{route.database.name}?{parameters}",
-        "connection.username": server.accounts["writer"],
+        "connection.url": jdbc_url(stack, route, **_DRIVER),
+        "connection.username": stack.server.accounts["writer"],
         "connection.password": PASSWORD,
         "collection.name.format": table,
         "quote.identifiers": "true",

@@ -9,12 +9,11 @@ from typing import Any
 
 from py4j.java_gateway import GatewayParameters, JavaGateway, find_jar_path
 
-from bench.tools import jars_of
+from bench.clients import java_client, jdbc_url
+from bench.tools import jars_of, version_of
 from bench.way import Route, Stack, Way, failure_of, plain_table
-from integration.services.broker import password_of
 from integration.services.database import PASSWORD
 from integration.services.processes import java, running
-from market_pulse.kafka_login import MECHANISM, Principal
 from market_pulse_stream.decode import BAR_COLUMNS
 from support.waiting import eventually
 
@@ -61,7 +60,12 @@ def flink(stack: Stack, route: Route) -> Iterator[Way]:
             return "Completed checkpoint" in log.read_text()
 
         eventually(is_reading, within=120, what="the first checkpoint of Flink")
-        yield Way("Flink SQL 2.2, JDBC upsert", _JOB | _SINK | _DRIVER, table, failure=failure)
+        yield Way(
+            "Flink SQL, JDBC upsert",
+            {"version": version_of("flink-clients")} | _JOB | _SINK | _DRIVER,
+            table,
+            failure=failure,
+        )
 
 
 @contextlib.contextmanager
@@ -94,19 +98,7 @@ def _failure(process: Popen[bytes], result: Any, log: Path) -> Callable[[], str]
 
 
 def _source(stack: Stack, route: Route) -> str:
-    login = stack.broker.login(Principal.CONSUMER)
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
-    client = {
-        "bootstrap.servers": login.servers,
-        "group.id": "bench-flink",
-        "isolation.level": "read_committed",
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": MECHANISM,
-        "sasl.jaas.config": f'{module} required username="{login.principal}"'
-        f' password="{password_of(Principal.CONSUMER)}";',
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(login.authority),
-    }
+    client = java_client(stack) | {"group.id": "bench-flink", "isolation.level": "read_committed"}
     options = {
         "connector": "kafka",
         "topic": route.topic,
@@ -118,11 +110,9 @@ def _source(stack: Stack, route: Route) -> str:
 
 
 def _sink(stack: Stack, route: Route, table: str) -> str:
-    parameters = _DRIVER | {"sslmode": "verify-full", "sslrootcert": str(stack.server.authority)}
-    address = f"jdbc:postgresql://{stack.server.host}:{stack.server.port}/{route.database.name}"
     options = {
         "connector": "jdbc",
-        "url": f"{address}?{'&'.join(map('='.join, parameters.items()))}",
+        "url": jdbc_url(stack, route, **_DRIVER),
         "table-name": table,
         "username": stack.server.accounts["writer"],
         "password": PASSWORD,

@@ -4,7 +4,8 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from bench.tools import python_of
+from bench.clients import FETCH
+from bench.tools import python_of, version_of
 from bench.way import Route, Stack, Way, failure_of, plain_table
 from integration.services.broker import password_of
 from integration.services.database import PASSWORD
@@ -14,7 +15,6 @@ from support.repository import ROOT
 from support.waiting import eventually
 
 _BATCH = 50_000
-_FETCH = {"fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 50, "queued.min.messages": 200_000}
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def hand_written(stack: Stack, route: Route) -> Iterator[Way]:
             "sslmode": "verify-full",
             "sslrootcert": str(stack.server.authority),
         },
-        "client": _FETCH
+        "client": FETCH
         | {
             "bootstrap.servers": login.servers,
             "security.protocol": "SASL_SSL",
@@ -52,7 +52,7 @@ def hand_written(stack: Stack, route: Route) -> Iterator[Way]:
     settings = route.directory / "settings.json"
     settings.write_text(json.dumps(wish))
     log = route.directory / "consumer.log"
-    folders = ":".join(str(ROOT / folder) for folder in ("daemons", "spark_app"))
+    folders = ":".join(str(ROOT / folder) for folder in ("daemons", "spark_app", "tests"))
     program = ROOT / "tests" / "bench" / "ways" / "hand_written_consumer.py"
     with running([python_of("confluent"), program, settings], log=log, env={"PYTHONPATH": folders}) as process:
 
@@ -61,5 +61,7 @@ def hand_written(stack: Stack, route: Route) -> Iterator[Way]:
             return "assigned" in log.read_text()
 
         eventually(is_reading, within=60, what="the start of the hand-written consumer")
-        told = {"batch": str(_BATCH)} | {name: str(value) for name, value in _FETCH.items()}
+        told = {"confluent-kafka": version_of("confluent-kafka"), "batch": str(_BATCH)} | {
+            name: str(value) for name, value in FETCH.items()
+        }
         yield Way("hand-written consumer", told, table, failure=failure_of(process, log))

@@ -10,38 +10,27 @@ import msgspec
 import psycopg2
 from confluent_kafka import Consumer, Message
 
+from bench.upsert import COPY_STAGED, stage, upsert
 from market_pulse.contract import Bar
-from market_pulse_stream.decode import BAR_COLUMNS
 
 _WAIT_SECONDS = 0.1
-_COLUMNS = ", ".join(BAR_COLUMNS)
-_VALUES = ("open", "high", "low", "close", "volume", "is_final", "source", "request_id", "fetched_at")
-_STAGE = "CREATE TEMPORARY TABLE staged ON COMMIT DELETE ROWS AS SELECT {columns} FROM {table} WITH NO DATA"
-_UPSERT = """
-INSERT INTO {table} AS bar ({columns})
-SELECT DISTINCT ON (symbol, interval, bar_time) {columns} FROM staged
-ORDER BY symbol, interval, bar_time, fetched_at DESC
-ON CONFLICT (symbol, interval, bar_time) DO UPDATE SET {changes}
-WHERE bar.fetched_at < excluded.fetched_at
-"""
 _decoder = msgspec.json.Decoder(Bar)
 
 
 def main(path: str) -> None:
     """Carry bars until the process is ended."""
     wish = json.loads(Path(path).read_text())
-    names = {"table": wish["table"], "columns": _COLUMNS, "changes": ", ".join(f"{n} = excluded.{n}" for n in _VALUES)}
     session = psycopg2.connect(**wish["database"])
     with session, session.cursor() as cursor:
-        cursor.execute(_STAGE.format(**names))
+        cursor.execute(stage(wish["table"]))
     consumer = Consumer(wish["client"])
     consumer.subscribe([wish["topic"]], on_assign=lambda *_: print("assigned", flush=True))
     while True:
         if not (messages := consumer.consume(wish["batch"], _WAIT_SECONDS)):
             continue
         with session, session.cursor() as cursor:
-            cursor.copy_expert(f"COPY staged ({_COLUMNS}) FROM STDIN", _lines(messages), 1 << 20)
-            cursor.execute(_UPSERT.format(**names))
+            cursor.copy_expert(COPY_STAGED, _lines(messages), 1 << 20)
+            cursor.execute(upsert(wish["table"]))
         consumer.commit(asynchronous=False)
 
 

@@ -4,7 +4,8 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from bench.tools import python_of
+from bench.clients import FETCH
+from bench.tools import python_of, version_of
 from bench.way import Route, Stack, Way, failure_of, plain_table
 from integration.services.broker import password_of
 from integration.services.database import PASSWORD
@@ -16,7 +17,6 @@ from support.waiting import eventually
 
 _PROCESSES = 2
 _APPLICATION = {"commit_interval": 0.5, "commit_every": 20_000, "consumer_poll_timeout": 0.05}
-_FETCH = {"fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 50, "queued.min.messages": 200_000}
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def quix(stack: Stack, route: Route) -> Iterator[Way]:
             "auto_create_topics": False,
             "use_changelog_topics": False,
             "state_dir": str(route.directory / "state"),
-            "consumer_extra_config": _FETCH | {"isolation.level": "read_committed"},
+            "consumer_extra_config": FETCH | {"isolation.level": "read_committed"},
         },
         "sink": {
             "host": stack.server.host,
@@ -82,5 +82,7 @@ def quix(stack: Stack, route: Route) -> Iterator[Way]:
             return all("assigning partitions" in log.read_text() for log in logs)
 
         eventually(is_reading, within=60, what="the start of Quix Streams")
-        told = {name: str(value) for name, value in ({"processes": _PROCESSES} | _APPLICATION | _FETCH).items()}
-        yield Way("Quix Streams 3.28, PostgreSQL sink", told, table, failure=failure)
+        told = {"version": version_of("quixstreams"), "processes": _PROCESSES} | _APPLICATION | FETCH
+        yield Way(
+            "Quix Streams, PostgreSQL sink", {name: str(value) for name, value in told.items()}, table, failure=failure
+        )

@@ -11,31 +11,23 @@ from dataclasses import dataclass
 
 import psycopg2.extensions
 
+from bench.upsert import CHANGES, COLUMNS, stage, upsert
 from bench.way import Route, Stack, Way
 from bench.workload import Kind, Load
 from integration.services.database import Database
-from market_pulse_stream.decode import BAR_COLUMNS, bar_line
+from market_pulse_stream.decode import bar_line
 
 _TRANSACTION = 50_000
 _CHUNK = 1 << 20
-_COLUMNS = ", ".join(BAR_COLUMNS)
-_STAGE = f"CREATE TEMPORARY TABLE staged ON COMMIT DELETE ROWS AS SELECT {_COLUMNS} FROM market.bar WITH NO DATA"
-_VALUES = ("open", "high", "low", "close", "volume", "is_final", "source", "request_id", "fetched_at")
-_CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
-_BAR = f"""
-INSERT INTO market.bar AS bar ({_COLUMNS})
-SELECT DISTINCT ON (symbol, interval, bar_time) {_COLUMNS} FROM staged
-ORDER BY symbol, interval, bar_time, fetched_at DESC
-ON CONFLICT ON CONSTRAINT bar_pkey DO UPDATE SET {_CHANGES} WHERE bar.fetched_at < excluded.fetched_at
-"""
+_BAR = upsert("market.bar")
 _REVISION = f"""
-INSERT INTO market.bar_revision ({_COLUMNS}) SELECT {_COLUMNS} FROM staged
+INSERT INTO market.bar_revision ({COLUMNS}) SELECT {COLUMNS} FROM staged
 ON CONFLICT ON CONSTRAINT bar_revision_pkey DO NOTHING
 """
 _LATEST = f"""
-INSERT INTO market.latest_bar AS latest ({_COLUMNS})
-SELECT DISTINCT ON (symbol, interval) {_COLUMNS} FROM staged ORDER BY symbol, interval, bar_time DESC, fetched_at DESC
-ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET bar_time = excluded.bar_time, {_CHANGES}
+INSERT INTO market.latest_bar AS latest ({COLUMNS})
+SELECT DISTINCT ON (symbol, interval) {COLUMNS} FROM staged ORDER BY symbol, interval, bar_time DESC, fetched_at DESC
+ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET bar_time = excluded.bar_time, {CHANGES}
 WHERE (latest.bar_time, latest.fetched_at) < (excluded.bar_time, excluded.fetched_at)
 """
 
@@ -86,7 +78,7 @@ def _session(database: Database, limit: Limit) -> psycopg2.extensions.connection
     session = database.connect("writer")
     if limit.statements:
         with session, session.cursor() as cursor:
-            cursor.execute(_STAGE)
+            cursor.execute(stage("market.bar"))
     return session
 
 
@@ -105,6 +97,6 @@ def _send(session: psycopg2.extensions.connection, transactions: list[bytes], li
     target = "staged" if limit.statements else "market.bar"
     for lines in transactions:
         with session, session.cursor() as cursor:
-            cursor.copy_expert(f"COPY {target} ({_COLUMNS}) FROM STDIN", io.BytesIO(lines), _CHUNK)
+            cursor.copy_expert(f"COPY {target} ({COLUMNS}) FROM STDIN", io.BytesIO(lines), _CHUNK)
             for statement in limit.statements:
                 cursor.execute(statement)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pyspark
 
-from bench.tools import jars_of
+from bench.clients import java_client, jdbc_url
+from bench.tools import jars_of, version_of
 from bench.way import Route, Stack, Way, failure_of, plain_table
 from bench.workload import Kind
-from integration.services.broker import password_of
 from integration.services.database import PASSWORD
 from integration.services.processes import CACHE, running
-from market_pulse.kafka_login import MECHANISM, Principal
 from support.repository import ROOT, group_vars
 from support.waiting import eventually
 
@@ -33,33 +32,22 @@ _CONF = {
 def spark_jdbc(stack: Stack, route: Route, *, rewrite: bool) -> Iterator[Way]:
     """Run a streaming query with two cores, each batch of which is appended by `DataFrameWriter.jdbc`."""
     table = plain_table(route.database)
-    login = stack.broker.login(Principal.CONSUMER)
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
     wish = {
         "checkpoint": str(route.directory / "checkpoint"),
         "table": table,
         "kafka": {
-            "kafka.bootstrap.servers": login.servers,
-            "kafka.security.protocol": "SASL_SSL",
-            "kafka.sasl.mechanism": MECHANISM,
-            "kafka.sasl.jaas.config": f'{module} required username="{login.principal}"'
-            f' password="{password_of(Principal.CONSUMER)}";',
-            "kafka.ssl.truststore.type": "PEM",
-            "kafka.ssl.truststore.location": str(login.authority),
+            **{f"kafka.{name}": value for name, value in java_client(stack).items()},
             "kafka.isolation.level": "read_committed",
             "subscribe": route.topic,
             "startingOffsets": "earliest",
             "maxOffsetsPerTrigger": str(_TUNED["maxOffsetsPerTrigger"]),
         },
-        "url": f"jdbc:postgresql://{stack.server.host}:{stack.server.port}/{route.database.name}",
+        "url": jdbc_url(stack, route, reWriteBatchedInserts=str(rewrite).lower()),
         "database": {
             "driver": "org.postgresql.Driver",
             "user": stack.server.accounts["writer"],
             "password": PASSWORD,
-            "sslmode": "verify-full",
-            "sslrootcert": str(stack.server.authority),
             "batchsize": str(_TUNED["batchsize"]),
-            "reWriteBatchedInserts": str(rewrite).lower(),
         },
     }
     settings, log = route.directory / "settings.json", route.directory / "driver.log"
@@ -78,5 +66,5 @@ def spark_jdbc(stack: Stack, route: Route, *, rewrite: bool) -> Iterator[Way]:
         eventually(is_reading, within=120, what="the start of Spark's JDBC sink")
         name = "Spark JDBC append" + (", reWriteBatchedInserts" if rewrite else "")
         # An append fails on the first bar that is there already.
-        told = {key: str(value) for key, value in _TUNED.items()}
+        told = {"driver": version_of("postgresql")} | {key: str(value) for key, value in _TUNED.items()}
         yield Way(name, told, table, loads=[Kind.FRESH], failure=failure_of(process, log))

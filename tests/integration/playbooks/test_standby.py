@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from support.preflight import play
-from support.repository import ANSIBLE, ROOT, group_vars
+from support.repository import ANSIBLE, ROOT, group_vars, role_vars
 
 TIERS = group_vars("pipeline")["market_pulse_tiers"]
 ADDRESSES = {"db1": "192.0.2.7", "db2": "192.0.2.8", "db3": "192.0.2.9", "db4": "192.0.2.10"}
@@ -84,7 +84,7 @@ def test_what_the_page_says_of_standbys_is_so() -> None:
     page = (ROOT / "docs/standby.md").read_text()
     defaults = yaml.safe_load((ANSIBLE / "roles/postgresql/defaults/main.yml").read_text())
     assert f"`postgresql_standby_wal_gibibytes`, {defaults['postgresql_standby_wal_gibibytes']}:" in page
-    variables = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
+    variables = role_vars("postgresql")
     for name in ("postgresql_replace_data", "postgresql_accept_behind"):
         assert f"-e {name}=" in page
         assert name in defaults

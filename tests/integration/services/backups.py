@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from integration.services.database import OS_USER, Cluster, Database, Server, cluster
 from integration.services.processes import require
 from market_pulse.backup import job, proof
 from market_pulse.backup.settings import BackupSettings, ProofSettings
-from support.repository import ANSIBLE, group_vars
+from support.repository import group_vars, role_vars
 from support.waiting import eventually
 
 STANZA = group_vars("pipeline")["market_pulse_backup_stanza"]
-_ROLE = yaml.safe_load((ANSIBLE / "roles/postgresql/vars/main.yml").read_text())
+_ROLE = role_vars("postgresql")
 
 
 @dataclass

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,7 +26,7 @@ from market_pulse.kafka_login import Login, Principal
 from market_pulse.settings import BrokerSettings
 from market_pulse.topic import connect
 from support.ports import free_port, listening
-from support.repository import ANSIBLE, group_vars
+from support.repository import group_vars, role_vars
 
 RELEASE: str = group_vars("versions")["kafka_version"]
 _HEAP = ["-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
@@ -189,7 +188,7 @@ def _properties(directory: Path, settings: BrokerSettings, first: BrokerSettings
 
 def _security(directory: Path, super_user: str) -> dict[str, str]:
     """Return the lines by which the role closes a broker."""
-    written = yaml.safe_load((ANSIBLE / "roles" / "kafka" / "vars" / "main.yml").read_text())
+    written = role_vars("kafka")
     values = {
         "_kafka_keystore": directory / _KEYSTORE,
         "_kafka_super_users": f"User:{super_user}",
