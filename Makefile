@@ -40,6 +40,7 @@ scorecard: artifacts ## the faults tried anew, and the table of them in the READ
 bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
 	$(BENCH)/queries.py $(ROWS:%=--bars %)
 	$(BENCH)/sink.py $(BARS:%=--bars %) $(SINK)
+	$(BENCH)/latency.py $(LATENCY)
 bench: BENCH = PYTHONPATH=tests:daemons:spark_app:ansible/artifacts $(BIN)/python tests/bench
 
 vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local

@@ -1,25 +1,25 @@
-"""How two ways are compared, and how what comes out is told and kept; pure.
+"""How two ways are compared, and what comes out; pure.
 
 A machine drifts within the hour by more than the ways differ, so that only runs side by side are compared: in pairs,
 whose order alternates, after a warm-up that is thrown away. What counts is the median of the pairs' ratios.
 """
 
+import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.tables import column
 
 LEAST_PAIRS = 5
-# By how much of the committed ratio a new one may be worse.
-TOLERANCE = 0.2
-_HEADER = (
-    "| load | against | records | ours, 1,000/s | other, 1,000/s | ratio | from | to | rewritten rows | as of |",
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-)
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Seconds that each of the two took, one right after the other."""
+    """How long each of the two took, one right after the other; both in the same unit."""
 
     ours: float
     other: float
@@ -31,91 +31,96 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A comparison as it is kept; rates in thousand records a second, `rewritten` the most rows of ours in a round."""
+class Rate:
+    """A comparison of rates, in thousand records a second; `rewritten` is the most rows of ours in a round."""
 
-    load: str
-    other: str
-    records: int
-    our_rate: float
-    other_rate: float
-    ratio: float
-    low: float
-    high: float
-    rewritten: int
-    day: str
+    load: str = column("load")
+    other: str = column("against")
+    records: int = column("records", ",")
+    our_rate: float = column("ours, 1,000/s", ".1f")
+    other_rate: float = column("other, 1,000/s", ".1f")
+    ratio: float = column("ratio", ".2f")
+    low: float = column("from", ".2f")
+    high: float = column("to", ".2f")
+    rewritten: int = column("rewritten rows")
+    day: str = column("as of")
 
     @property
     def key(self) -> tuple[str, str]:
-        """Return what no other row has."""
+        """See `bench.tables.Kept`."""
         return self.load, self.other
 
 
-def is_ours_first(pair: int) -> bool:
-    """Tell whether in a pair, counted from 0, ours runs first."""
-    return pair % 2 == 0
+@dataclass(frozen=True)
+class Delay:
+    """A comparison of how long bars take to be visible, in milliseconds; the ratio is that of the 99th percentiles."""
+
+    feed: str = column("bars")
+    other: str = column("against")
+    our_median: float = column("ours p50, ms", ".0f")
+    our_p99: float = column("ours p99, ms", ".0f")
+    other_median: float = column("other p50, ms", ".0f")
+    other_p99: float = column("other p99, ms", ".0f")
+    ratio: float = column("ratio", ".2f")
+    low: float = column("from", ".2f")
+    high: float = column("to", ".2f")
+    day: str = column("as of")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """See `bench.tables.Kept`."""
+        return self.feed, self.other
 
 
-def summary(key: tuple[str, str], records: int, pairs: Sequence[Pair], *, rewritten: int, day: str) -> Row:
-    """Return the row of a comparison.
+def in_turn(pair: int, ours: Callable[[], Outcome], other: Callable[[], Outcome]) -> tuple[Outcome, Outcome]:
+    """Run both of a pair, counted from 0, and return what came out of ours and of the other; who begins alternates."""
+    if pair % 2 == 0:
+        return ours(), other()
+    theirs = other()
+    return ours(), theirs
+
+
+def summary(key: tuple[str, str], records: int, pairs: Sequence[Pair], *, rewritten: int, day: str) -> Rate:
+    """Return the row of a comparison of how long so many records take.
 
     Raises:
         ValueError: there are fewer pairs than say anything.
     """
-    if len(pairs) < LEAST_PAIRS:
-        raise ValueError(f"{len(pairs)} pairs; at least {LEAST_PAIRS} make a comparison")
-    ratios = [pair.ratio for pair in pairs]
-    return Row(
+    return Rate(
         *key,
         records,
-        our_rate=records / statistics.median(pair.ours for pair in pairs) / 1000,
-        other_rate=records / statistics.median(pair.other for pair in pairs) / 1000,
-        ratio=statistics.median(ratios),
-        low=min(ratios),
-        high=max(ratios),
-        rewritten=rewritten,
-        day=day,
+        records / statistics.median(pair.ours for pair in pairs) / 1000,
+        records / statistics.median(pair.other for pair in pairs) / 1000,
+        *_spread(pairs),
+        rewritten,
+        day,
     )
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Return rows as Markdown."""
-    lines = [
-        f"| {row.load} | {row.other} | {row.records:,} | {row.our_rate:.1f} | {row.other_rate:.1f} | {row.ratio:.2f} |"
-        f" {row.low:.2f} | {row.high:.2f} | {row.rewritten} | {row.day} |"
-        for row in rows
-    ]
-    return "\n".join([*_HEADER, *lines]) + "\n"
+def delay(key: tuple[str, str], pairs: Sequence[tuple[Sequence[float], Sequence[float]]], day: str) -> Delay:
+    """Return the row of a comparison of milliseconds, of which there are many on each side of a pair.
+
+    Raises:
+        ValueError: there are fewer pairs than say anything.
+    """
+    ours, other = ([value for pair in pairs for value in pair[side]] for side in (0, 1))
+    last = [Pair(percentile(mine, 99), percentile(theirs, 99)) for mine, theirs in pairs]
+    told = (percentile(values, part) for values in (ours, other) for part in (50, 99))
+    return Delay(*key, *told, *_spread(last), day)
 
 
-def read_table(text: str) -> list[Row]:
-    """Return the rows of such a table, wherever in a text it stands; none if there is none."""
-    lines = text.splitlines()
-    if _HEADER[0] not in lines:
-        return []
-    rows = []
-    for line in lines[lines.index(_HEADER[0]) + len(_HEADER) :]:
-        if not line.startswith("|"):
-            break
-        load, other, records, *figures, rewritten, day = (cell.strip() for cell in line.strip("|").split("|"))
-        rows.append(Row(load, other, int(records.replace(",", "")), *map(float, figures), int(rewritten), day))
-    return rows
+def percentile(values: Sequence[float], part: int) -> float:
+    """Return the value that so many of a hundred do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * part / 100) - 1)]
 
 
-def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """Return the old rows with the new ones in their places, and behind them those that are of another comparison."""
-    rows = {row.key: row for row in old}
-    return [*(rows | {row.key: row for row in new}).values()]
+def rewrites(measured: Iterable[Rate]) -> list[str]:
+    """Say where rows were rewritten that had not changed."""
+    return [f"{row.load}: {row.rewritten} rows rewritten that had not changed" for row in measured if row.rewritten]
 
 
-def regressions(committed: Iterable[Row], measured: Iterable[Row]) -> list[str]:
-    """Say which ratios are worse than the committed ones by more than is tolerated, and where a row was rewritten."""
-    before = {row.key: row for row in committed}
-    slower = [
-        f"{row.load} against {row.other}: {row.ratio:.2f}, after {known.ratio:.2f} on {known.day}"
-        for row in measured
-        if (known := before.get(row.key)) and row.ratio < (1 - TOLERANCE) * known.ratio
-    ]
-    return slower + [
-        f"{row.load}: {row.rewritten} rows rewritten that had not changed" for row in measured if row.rewritten
-    ]
+def _spread(pairs: Sequence[Pair]) -> tuple[float, float, float]:
+    if len(pairs) < LEAST_PAIRS:
+        raise ValueError(f"{len(pairs)} pairs; at least {LEAST_PAIRS} make a comparison")
+    ratios = [pair.ratio for pair in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)

@@ -3,14 +3,14 @@
 import platform
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark
 
-from bench.method import Row, merged, read_table, table
 from bench.stack import database_settings
+from bench.tables import K, merged, read_table, table
 from bench.way import Way
 from integration.services.broker import RELEASE
 from integration.services.processes import java
@@ -19,15 +19,17 @@ from support.repository import ROOT
 _PAGE = ROOT / "docs" / "performance.md"
 
 
-def rows() -> list[Row]:
-    """Return the committed comparisons."""
-    return read_table(_PAGE.read_text())
+def rows(kind: type[K]) -> list[K]:
+    """Return the committed comparisons of a kind."""
+    return read_table(kind, _PAGE.read_text())
 
 
-def write(measured: Iterable[Row], ways: Iterable[Way]) -> None:
+def write(section: str, measured: Sequence[K], ways: Iterable[Way]) -> None:
     """Put new results in the place of old ones, and say on which machine and with which settings they were made."""
     text = _PAGE.read_text()
-    text = replaced(text, "sink", table(merged(rows(), measured)))
+    if measured:
+        kind = type(measured[0])
+        text = replaced(text, section, table(kind, merged(read_table(kind, text), measured)))
     text = replaced(text, "machine", _machine())
     _PAGE.write_text(replaced(text, "settings", _settings(text, ways)))
 

@@ -4,20 +4,19 @@ Run by ``make bench``; one comparison alone: ``python tests/bench/sink.py --agai
 """
 
 import argparse
-import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from bench import page
+from bench.comparing import Compared, parser, run
 from bench.fill import Feeder, feeder
-from bench.method import LEAST_PAIRS, Pair, Row, is_ours_first, regressions, summary, table
+from bench.method import Pair, Rate, in_turn, rewrites, summary
 from bench.registry import NAMES, contestant, fed, usual_loads
 from bench.rounds import Contestant, Round
-from bench.stack import route, stack
-from bench.way import Stack, Way
+from bench.stack import route
+from bench.way import Stack
 from bench.ways.ours import ours
 from bench.workload import Kind, Load
 
@@ -29,7 +28,7 @@ class Blocks:
         self._us, self._other, self._records = us, other, records
         self._rounds = 0
 
-    def compare(self, kind: Kind, pairs: int) -> Row:
+    def compare(self, kind: Kind, pairs: int) -> Rate:
         """Return what came out of so many pairs after a warm-up."""
         if kind is Kind.AGAIN:
             self._pair(Kind.FRESH, 0)
@@ -46,16 +45,13 @@ class Blocks:
     def _pair(self, kind: Kind, number: int) -> tuple[Round, Round]:
         load = Load(kind, self._records, self._rounds)
         self._rounds += 1
-        if is_ours_first(number):
-            return self._us.round(load), self._other.round(load)
-        other = self._other.round(load)
-        return self._us.round(load), other
+        return in_turn(number, partial(self._us.round, load), partial(self._other.round, load))
 
 
 def against(
     name: str, services: Stack, filler: Feeder, directory: Path, wish: argparse.Namespace
-) -> tuple[list[Row], list[Way]]:
-    """Compare with one other, and return the rows and the two ways."""
+) -> Iterator[Compared[Rate]]:
+    """Compare with one other, load by load."""
     with (
         route(services, directory, "ours") as mine,
         route(services, directory, name) as theirs,
@@ -63,46 +59,29 @@ def against(
         contestant(name, services, theirs, filler) as other,
     ):
         blocks = Blocks(us, other, wish.bars)
-        rows = []
         for kind in wish.loads or usual_loads(name):
             if kind in other.way.loads:
-                rows.append(blocks.compare(kind, wish.pairs))
-                print(table(rows[-1:]).splitlines()[-1], flush=True)
-        return rows, [us.way, other.way]
-
-
-def main(wish: argparse.Namespace) -> int:
-    """Measure, print, and return as an exit code whether anything is worse than it may be."""
-    committed = page.rows()
-    measured: list[Row] = []
-    ways: list[Way] = []
-    with tempfile.TemporaryDirectory(prefix="mp-bench-") as place:
-        directory = Path(place)
-        with stack(directory) as services, feeder(services.broker) as filler:
-            print(table([]), end="", flush=True)
-            for name in wish.against:
-                rows, taken = against(name, services, filler, directory, wish)
-                measured += rows
-                ways += taken
-    if wish.write:
-        page.write(measured, ways)
-    worse = regressions(committed, measured)
-    print("".join(f"worse: {sentence}\n" for sentence in worse), end="", file=sys.stderr)
-    return bool(worse)
+                yield [blocks.compare(kind, wish.pairs)], [us.way, other.way]
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what the command is told."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", nargs="+", choices=NAMES, default=NAMES, help="with whom to compare")
-    parser.add_argument("--bars", type=int, default=100_000, help="how many records each round carries")
-    parser.add_argument("--loads", nargs="+", type=Kind, choices=[*Kind], help="default: those of a usual run")
-    parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
-    parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
-    return parser.parse_args(words)
+    made = parser(__doc__, NAMES, NAMES)
+    made.add_argument("--bars", type=int, default=100_000, help="how many records each round carries")
+    made.add_argument("--loads", nargs="+", type=Kind, choices=[*Kind], help="default: those of a usual run")
+    return made.parse_args(words)
+
+
+def main(wish: argparse.Namespace) -> int:
+    """Compare with each that is wished for."""
+
+    def compare(services: Stack, directory: Path) -> Iterator[Compared[Rate]]:
+        with feeder(services.broker) as filler:
+            for name in wish.against:
+                yield from against(name, services, filler, directory, wish)
+
+    return run(Rate, "sink", compare, is_written=wish.write, wrong=rewrites)
 
 
 if __name__ == "__main__":
-    # So that its services and their files go with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     sys.exit(main(arguments()))

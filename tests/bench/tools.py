@@ -46,17 +46,17 @@ def jars_of(name: str) -> Path:
     return libs
 
 
-def version_of(name: str) -> str:
-    """Return the version of a locked package or jar.
+def version_of(lock: str, name: str) -> str:
+    """Return the version of a package or jar that a lock has.
 
     Raises:
-        ValueError: no lock has it, or two have different ones.
+        ValueError: it does not have it once.
     """
-    locks = "".join(path.read_text() for path in [*_LOCKS.glob("*.lock"), *_LOCKS.glob("*.sha256")])
-    found = set(re.findall(rf"^(?:{name}==|\w+  {name}-)(\d\S*?)(?:\.jar)?(?: .*)?$", locks, re.MULTILINE))
+    (path,) = (*_LOCKS.glob(f"{lock}.lock"), *_LOCKS.glob(f"{lock}.sha256"))
+    found = re.findall(rf"^(?:{name}==|\w+  {name}-)(\d\S*?)(?:\.jar)?(?: .*)?$", path.read_text(), re.MULTILINE)
     if len(found) != 1:
-        raise ValueError(f"the locks have of {name}: {', '.join(sorted(found)) or 'nothing'}")
-    return found.pop()
+        raise ValueError(f"{path.name} has of {name}: {', '.join(found) or 'nothing'}")
+    return str(found[0])
 
 
 def _fetch(name: str, libs: Path) -> None:

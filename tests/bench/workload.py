@@ -89,6 +89,33 @@ class Load:
         return _numbered(number - _BACK, revised=slot < _REVISED)
 
 
+@dataclass(frozen=True)
+class Feed:
+    """A part of a feed that has no end, in which so many symbols are told in turn, minute by minute.
+
+    `first` and `count` are in minutes; `rate` is in bars a second, and 0 where all are sent at once.
+    """
+
+    topic: str
+    symbols: int
+    rate: int
+    first: int
+    count: int
+
+    def sent(self) -> Iterator[Sent]:
+        """Return the records in the order in which they are produced."""
+        for minute in range(self.first, self.first + self.count):
+            for symbol in range(self.symbols):
+                bar = _bar(_name(symbol), FIRST + timedelta(minutes=minute), minute * self.symbols + symbol)
+                yield _sent(symbol % PARTITIONS, bar, is_new=True)
+
+    def numbers(self, symbol: str, after: datetime, until: datetime) -> Iterator[int]:
+        """Return which of the records are a symbol's bars after a time, until another."""
+        first = (after - FIRST) // timedelta(minutes=1) + 1 - self.first
+        last = (until - FIRST) // timedelta(minutes=1) - self.first
+        return (minute * self.symbols + int(symbol[1:]) for minute in range(first, last + 1))
+
+
 def is_ended(table: str) -> str:
     """Return the statement that counts which partitions have ended in a table, given the time of the load's end."""
     symbols = ", ".join(f"('{symbol}')" for symbol in _END_SYMBOLS)
@@ -104,7 +131,11 @@ def _is_new(kind: Kind, number: int) -> bool:
 
 def _place(number: int) -> tuple[str, datetime]:
     minute, symbol = divmod(number, SYMBOLS)
-    return f"S{symbol:04}", FIRST + timedelta(minutes=minute)
+    return _name(symbol), FIRST + timedelta(minutes=minute)
+
+
+def _name(symbol: int) -> str:
+    return f"S{symbol:04}"
 
 
 def _partition(number: int) -> int:

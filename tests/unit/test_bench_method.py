@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.method import Pair, Row, is_ours_first, merged, read_table, regressions, summary, table
+from bench.method import Delay, Pair, Rate, delay, in_turn, percentile, rewrites, summary
+from bench.tables import merged, read_table, regressions, table
 
-_ROW = Row("fresh", "raw upsert", 100_000, 50.0, 100.0, 0.5, 0.4, 0.6, 0, "2026-11-27")
+_ROW = Rate("fresh", "raw upsert", 100_000, 50.0, 100.0, 0.5, 0.4, 0.6, 0, "2026-11-27")
 # Ours twice as fast, and each time the machine another one.
 _PAIRS = [Pair(ours=seconds, other=2 * seconds) for seconds in (1.0, 1.8, 1.0, 1.2, 1.1)]
 
@@ -23,7 +24,16 @@ def test_a_machine_that_drifts_does_not_matter() -> None:
 
 
 def test_who_runs_first_alternates() -> None:
-    assert [is_ours_first(number) for number in range(4)] == [True, False, True, False]
+    ran: list[str] = []
+
+    def runner(name: str) -> str:
+        ran.append(name)
+        return name
+
+    assert [in_turn(number, lambda: runner("ours"), lambda: runner("other")) for number in range(3)] == [
+        ("ours", "other")
+    ] * 3
+    assert ran == ["ours", "other", "other", "ours", "ours", "other"]
 
 
 def test_four_pairs_are_no_comparison() -> None:
@@ -33,11 +43,11 @@ def test_four_pairs_are_no_comparison() -> None:
 
 def test_a_table_is_read_as_it_was_written_wherever_it_stands() -> None:
     rows = [_ROW, replace(_ROW, load="again", rewritten=3)]
-    assert read_table(f"# A page\n\n{table(rows)}\nand more\n| of | other |\n") == rows
+    assert read_table(Rate, f"# A page\n\n{table(Rate, rows)}\nand more\n| of | other |\n") == rows
 
 
 def test_a_page_without_a_table_has_no_rows() -> None:
-    assert read_table("# A page\n") == []
+    assert read_table(Rate, "# A page\n") == []
 
 
 def test_new_rows_take_the_places_of_old_ones() -> None:
@@ -62,8 +72,25 @@ def test_what_was_never_compared_before_is_no_regression() -> None:
     assert regressions([_ROW], [replace(_ROW, other="Flink", ratio=0.01)]) == []
 
 
-def test_rows_that_were_rewritten_though_nothing_changed_are_told_whatever_was_committed() -> None:
-    assert regressions([], [replace(_ROW, load="again", rewritten=3)]) == [
+def test_rows_that_were_rewritten_though_nothing_changed_are_told() -> None:
+    assert rewrites([_ROW, replace(_ROW, load="again", rewritten=3)]) == [
         "again: 3 rows rewritten that had not changed"
     ]
-    assert regressions([_ROW], [_ROW]) == []
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert [percentile([3, 1, 2], part) for part in (1, 33, 34, 50, 99, 100)] == [1, 1, 2, 2, 3, 3]
+
+
+def test_the_delays_of_all_pairs_are_one_row_and_its_ratio_is_that_of_the_slowest_bars() -> None:
+    pairs = [([10.0] * 98 + [last] * 2, [20.0] * 98 + [3 * last] * 2) for last in (50.0, 60.0, 70.0, 80.0, 90.0)]
+    row = delay(("100/s", "Flink"), pairs, "2026-11-27")
+    assert (row.our_median, row.our_p99, row.other_median, row.other_p99) == (10, 70, 20, 210)
+    assert (row.ratio, row.low, row.high) == (3, 3, 3)
+    assert read_table(Delay, table(Delay, [row])) == [row]
+
+
+def test_two_tables_on_a_page_do_not_take_each_others_rows() -> None:
+    late = Delay("100/s", "Flink", 1, 2, 3, 4, 2, 1, 3, "2026-11-27")
+    text = table(Rate, [_ROW]) + "\n" + table(Delay, [late])
+    assert (read_table(Rate, text), read_table(Delay, text)) == ([_ROW], [late])

@@ -57,7 +57,12 @@ def debezium(stack: Stack, route: Route) -> Iterator[Way]:
             return log.read_text().count("Adding newly assigned partitions") >= _TASKS
 
         eventually(is_reading, within=120, what="the start of Debezium's JDBC sink")
-        told = {"version": version_of("debezium-connector-jdbc"), "tasks.max": _TASKS} | _SINK | _CONSUMER | _DRIVER
+        told = (
+            {"version": version_of("debezium", "debezium-connector-jdbc"), "tasks.max": _TASKS}
+            | _SINK
+            | _CONSUMER
+            | _DRIVER
+        )
         yield Way("Debezium JDBC sink", {name: str(value) for name, value in told.items()}, table, failure=failure)
 
 

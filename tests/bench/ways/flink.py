@@ -62,7 +62,7 @@ def flink(stack: Stack, route: Route) -> Iterator[Way]:
         eventually(is_reading, within=120, what="the first checkpoint of Flink")
         yield Way(
             "Flink SQL, JDBC upsert",
-            {"version": version_of("flink-clients")} | _JOB | _SINK | _DRIVER,
+            {"version": version_of("flink", "flink-clients")} | _JOB | _SINK | _DRIVER,
             table,
             failure=failure,
         )

@@ -61,7 +61,7 @@ def hand_written(stack: Stack, route: Route) -> Iterator[Way]:
             return "assigned" in log.read_text()
 
         eventually(is_reading, within=60, what="the start of the hand-written consumer")
-        told = {"confluent-kafka": version_of("confluent-kafka"), "batch": str(_BATCH)} | {
+        told = {"confluent-kafka": version_of("confluent", "confluent-kafka"), "batch": str(_BATCH)} | {
             name: str(value) for name, value in FETCH.items()
         }
         yield Way("hand-written consumer", told, table, failure=failure_of(process, log))

@@ -82,7 +82,7 @@ def quix(stack: Stack, route: Route) -> Iterator[Way]:
             return all("assigning partitions" in log.read_text() for log in logs)
 
         eventually(is_reading, within=60, what="the start of Quix Streams")
-        told = {"version": version_of("quixstreams"), "processes": _PROCESSES} | _APPLICATION | FETCH
+        told = {"version": version_of("quix", "quixstreams"), "processes": _PROCESSES} | _APPLICATION | FETCH
         yield Way(
             "Quix Streams, PostgreSQL sink", {name: str(value) for name, value in told.items()}, table, failure=failure
         )

@@ -66,5 +66,7 @@ def spark_jdbc(stack: Stack, route: Route, *, rewrite: bool) -> Iterator[Way]:
         eventually(is_reading, within=120, what="the start of Spark's JDBC sink")
         name = "Spark JDBC append" + (", reWriteBatchedInserts" if rewrite else "")
         # An append fails on the first bar that is there already.
-        told = {"driver": version_of("postgresql")} | {key: str(value) for key, value in _TUNED.items()}
+        told = {"driver": version_of("postgresql-jdbc", "postgresql")} | {
+            key: str(value) for key, value in _TUNED.items()
+        }
         yield Way(name, told, table, loads=[Kind.FRESH], failure=failure_of(process, log))

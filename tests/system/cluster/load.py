@@ -30,6 +30,8 @@ def bar(number):
     return Bar(v=VERSION, source="simulator", request_id="load", symbol=symbols[place], interval="1min",
         bar_time=start + timedelta(minutes=minute), open=price, high=price, low=price, close=price, volume="1",
         is_final=True, fetched_at=datetime.now(UTC))
+# As the product does: a future that has not ended long after the delivery's own limit never will.
+give_up_seconds = 30
 numbers, failed, flight, producer = iter(range(count)), [], [], None
 began, sent = time.monotonic(), 0
 while True:
@@ -45,11 +47,18 @@ while True:
         sent += 1
         one = bar(number)
         try:
-            flight.append((number, producer.send("market.bars", key=one.symbol.encode(), value=encode(one))))
+            future = producer.send("market.bars", key=one.symbol.encode(), value=encode(one))
+            flight.append((number, future, time.monotonic()))
         except KafkaError:
             failed.append(number)
-    lost = [number for number, future in flight if future.is_done and future.failed()]
-    flight = [(number, future) for number, future in flight if not future.is_done]
+    lost = [number for number, future, _ in flight if future.is_done and future.failed()]
+    flight = [each for each in flight if not each[1].is_done]
+    if flight and time.monotonic() - flight[0][2] > give_up_seconds:
+        lost += [number for number, _, _ in flight]
+        flight = []
+        producer._sender.force_close()
+        producer.close(timeout=1)
+        producer = None
     if lost:
         failed += lost
     elif number is None:
