@@ -16,10 +16,13 @@ from bench.way import Stack, Way
 Compared = tuple[list[K], list[Way]]
 
 
-def parser(description: str | None, names: Collection[str], usual: Collection[str]) -> argparse.ArgumentParser:
-    """Return a parser of what each of them is told."""
+def parser(
+    description: str | None, names: Collection[str] = (), usual: Collection[str] = ()
+) -> argparse.ArgumentParser:
+    """Return a parser of what each of them is told; `names` are those that can be compared with."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--against", nargs="+", choices=names, default=usual, help="with whom to compare")
+    if names:
+        made.add_argument("--against", nargs="+", choices=names, default=usual, help="with whom to compare")
     made.add_argument("--pairs", type=int, default=LEAST_PAIRS)
     made.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     return made
@@ -39,7 +42,7 @@ def run(
     """
     # So that the services and their files go with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
-    committed = page.rows(kind)
+    committed = page.rows(kind, section)
     measured: list[K] = []
     ways: list[Way] = []
     print(table(kind, []), end="", flush=True)

@@ -19,9 +19,9 @@ from support.repository import ROOT
 _PAGE = ROOT / "docs" / "performance.md"
 
 
-def rows(kind: type[K]) -> list[K]:
-    """Return the committed comparisons of a kind."""
-    return read_table(kind, _PAGE.read_text())
+def rows(kind: type[K], section: str) -> list[K]:
+    """Return the committed comparisons of a section, which has one kind of them."""
+    return read_table(kind, content(_PAGE.read_text(), section))
 
 
 def write(section: str, measured: Sequence[K], ways: Iterable[Way]) -> None:
@@ -29,23 +29,37 @@ def write(section: str, measured: Sequence[K], ways: Iterable[Way]) -> None:
     text = _PAGE.read_text()
     if measured:
         kind = type(measured[0])
-        text = replaced(text, section, table(kind, merged(read_table(kind, text), measured)))
+        text = replaced(text, section, table(kind, merged(rows(kind, section), measured)))
     text = replaced(text, "machine", _machine())
     _PAGE.write_text(replaced(text, "settings", _settings(text, ways)))
+
+
+def content(text: str, name: str) -> str:
+    """Return what stands between the markers of a name.
+
+    Raises:
+        ValueError: there are no such markers.
+    """
+    return _parts(text, name)[1]
 
 
 def replaced(text: str, name: str, content: str) -> str:
     """Return a text with other content between the markers of a name.
 
     Raises:
-        ValueError: it has no such markers.
+        ValueError: there are no such markers.
     """
+    head, _, tail = _parts(text, name)
+    return f"{head}\n\n{content}\n{tail}"
+
+
+def _parts(text: str, name: str) -> tuple[str, str, str]:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     head, found, rest = text.partition(begin)
-    _, closed, tail = rest.partition(end)
+    inner, closed, tail = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"there is no {begin} … {end}")
-    return f"{head}{begin}\n\n{content}\n{end}{tail}"
+    return head + begin, inner, end + tail
 
 
 def _settings(text: str, ways: Iterable[Way]) -> str:

@@ -14,7 +14,8 @@ from market_pulse.producer.outbox import Message, Outbox
 
 # So many bars are on their way at once, and no more before each of them is confirmed or has failed.
 _FLIGHT_BARS = 2_000
-_CONFIGURATION = {
+# Of the client: each bar is written once and in order, and a wait ends soon.
+CONFIGURATION = {
     "acks": "all",
     "enable_idempotence": True,
     "allow_auto_create_topics": False,
@@ -92,7 +93,7 @@ class Publisher:
         if self._producer is None and time.monotonic() >= self._retry_at:
             try:
                 with kafka_login.explained(self._login):
-                    self._producer = KafkaProducer(**self._login.options, **_CONFIGURATION)
+                    self._producer = KafkaProducer(**self._login.options, **CONFIGURATION)
             except KafkaError as error:
                 self._stumble(error)
             else:
