@@ -1,8 +1,9 @@
 """On how many brokers the topics are, and whether all of them are in step.
 
 ``python -m market_pulse.replicas [FACTOR] [--without NODE…]`` gives every topic that is on fewer brokers FACTOR of
-them, and returns when all replicas are in step, but for those on nodes that are known to be away; as root on a broker's
-host with the environment of its unit. It prints what it changed; nothing if nothing. No replica is ever taken away.
+them, and a broker that has nothing its share of what is there, and returns when all replicas are in step, but for those
+on nodes that are known to be away; as root on a broker's host with the environment of its unit. It prints what it
+changed; nothing if nothing. A replica leaves its broker only when another one has taken its place and is in step.
 The brokers' probes have topics of their own, each on one broker.
 """
 
@@ -54,15 +55,51 @@ def raised(placed: Placement, brokers: Collection[int], factor: int) -> dict[Top
     return moves
 
 
-def raise_factor(admin: KafkaAdminClient, factor: int) -> list[str]:
-    """Have every topic copied to as many brokers, and return what was begun, in words.
+def spread(placed: Placement, brokers: Collection[int]) -> dict[TopicPartition, list[int]]:
+    """Return new placements by which each broker that holds nothing gets its share, of every topic and of the leads.
+
+    It takes the places of those that hold the most; nothing else moves.
+    """
+    places = {partition: list(nodes) for partition, nodes in sorted(placed.items())}
+    held = Counter(node for nodes in places.values() for node in nodes)
+    share, lead_share = sum(held[node] for node in brokers) // len(brokers), len(places) // len(brokers)
+    moves: dict[TopicPartition, list[int]] = {}
+    for newcomer in sorted(node for node in brokers if not held[node]):
+        by_topic, leads = Counter[str](), 0
+        while held[newcomer] < share:
+            offers = [
+                (
+                    -held[giver],
+                    by_topic[partition.topic],
+                    (giver == nodes[0]) is (leads >= lead_share),
+                    partition,
+                    giver,
+                )
+                for partition, nodes in places.items()
+                for giver in nodes
+                if newcomer not in nodes and giver in brokers and held[giver] > share
+            ]
+            if not offers:
+                break
+            *_, partition, giver = min(offers)
+            places[partition] = moves[partition] = [newcomer if node == giver else node for node in places[partition]]
+            held.update({newcomer: 1, giver: -1})
+            by_topic[partition.topic] += 1
+            leads += places[partition][0] == newcomer
+    return moves
+
+
+def place(admin: KafkaAdminClient, factor: int) -> list[str]:
+    """Have every topic copied to as many brokers and a new broker have its share; return what was done, in words.
 
     Raises:
         NodeError: there are fewer brokers, or the cluster refuses.
     """
-    placed = {partition: item["replica_nodes"] for partition, item in _partitions(admin)}
+    placed: dict[TopicPartition, Sequence[int]] = {each: item["replica_nodes"] for each, item in _partitions(admin)}
     alive = [node["broker_id"] for node in admin.describe_cluster()["brokers"] if not node.get("is_fenced")]
-    moves = raised(placed, alive, factor)
+    copies = raised(placed, alive, factor)
+    shares = spread({**placed, **copies}, alive)
+    moves = {**copies, **shares}
     if not moves:
         return []
     answers = admin.alter_partition_reassignments(moves)
@@ -71,7 +108,11 @@ def raise_factor(admin: KafkaAdminClient, factor: int) -> list[str]:
         partition, error = next(iter(refused.items()))
         raise NodeError(f"{partition.topic}, partition {partition.partition}, is not to be copied: {error.__name__}")
     _await(lambda: lacking(dict(_partitions(admin)), moves))
-    return [f"copied {topic} to {factor} brokers" for topic in sorted({partition.topic for partition in moves})]
+    given = Counter(node for partition, nodes in shares.items() for node in set(nodes) - set(placed[partition]))
+    return [
+        *(f"copied {topic} to {factor} brokers" for topic in sorted({partition.topic for partition in copies})),
+        *(f"moved {count} replicas to broker {node}" for node, count in sorted(given.items())),
+    ]
 
 
 def await_in_step(admin: KafkaAdminClient, without: Collection[int]) -> None:
@@ -125,7 +166,7 @@ def _await(lacking: Callable[[], Mapping[TopicPartition, set[int]]]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read the command line, raise what is to be raised, wait for it, and return the exit code."""
+    """Read the command line, place what is to be placed, wait for it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m market_pulse.replicas")
     parser.add_argument(
         "factor", nargs="?", type=int, default=0, help="on how many brokers each topic is to be, at least"
@@ -136,7 +177,7 @@ def main(arguments: Sequence[str]) -> int:
     wish = parser.parse_args(arguments)
     try:
         with connect(BrokerSettings.load().broker_login) as admin:
-            changed = raise_factor(admin, wish.factor)
+            changed = place(admin, wish.factor) if wish.factor else []
             await_in_step(admin, wish.without)
     except (NodeError, SettingsError, KafkaError) as error:
         sys.stderr.write(f"{error}\n")

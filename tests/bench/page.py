@@ -34,6 +34,11 @@ def write(section: str, measured: Sequence[K], ways: Iterable[Way]) -> None:
     _PAGE.write_text(replaced(text, "settings", _settings(text, ways)))
 
 
+def put(section: str, text: str) -> None:
+    """Put a text in the place of what a section has."""
+    _PAGE.write_text(replaced(_PAGE.read_text(), section, text))
+
+
 def content(text: str, name: str) -> str:
     """Return what stands between the markers of a name.
 

@@ -1,4 +1,4 @@
-"""A second node joins a first one that is at work, and takes copies of what that has."""
+"""A second node joins a first one that is at work, and takes its share, and copies, of what that has."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from market_pulse.health import Verdict
 from market_pulse.probes.kafka import KafkaProbe
 
 
-def raise_to(factor: int, broker: Broker) -> str:
+def place_on(factor: int, broker: Broker) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "market_pulse.replicas", str(factor)],
         env=broker.own_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -33,7 +33,7 @@ def look(broker: Broker) -> Verdict:
         probe.close()
 
 
-def test_a_topic_is_copied_once_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
+def test_a_topic_is_shared_and_copied_once_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with kafka_broker(tmp_path / "a") as first:
@@ -47,8 +47,13 @@ def test_a_topic_is_copied_once_and_nothing_of_it_is_lost(tmp_path: Path) -> Non
             controllers = [str(broker.settings.kafka_controller_listener) for broker in (first, second)]
             quorum.await_vote(second.settings, controllers, quorum.storage(storage))
             assert "a quorum of 2, " in look(second).sentence
-            assert raise_to(2, second) == f"copied {topic} to 2 brokers\n"
-            assert raise_to(2, first) == ""
+            assert place_on(1, second) == "moved 2 replicas to broker 2\n"
+            assert place_on(1, first) == ""
+            with second.admin() as admin:
+                (described,) = admin.describe_topics([topic])
+            assert sorted(item["replica_nodes"] for item in described["partitions"]) == [[1], [1], [2], [2]]
+            assert place_on(2, second) == f"copied {topic} to 2 brokers\n"
+            assert place_on(2, first) == ""
             with second.admin() as admin:
                 (described,) = admin.describe_topics([topic])
             assert all(set(item["isr_nodes"]) == {1, 2} for item in described["partitions"])
