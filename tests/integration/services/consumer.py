@@ -17,7 +17,7 @@ from integration.services.database import PASSWORD, Database
 from integration.services.processes import CACHE, require, running
 from market_pulse import progress
 from market_pulse.kafka_login import Principal
-from support.repository import ANSIBLE, ROOT, group_vars, role_defaults
+from support.repository import ANSIBLE, ROOT, group_vars, role_defaults, role_vars
 
 # What a deployment has.
 SPEED: Mapping[str, int] = {
@@ -30,6 +30,7 @@ _CONF = {
     "spark.driver.memory": "512m",
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
+    **role_vars("consumer")["_consumer_checkpoint_settings"],
 }
 
 
