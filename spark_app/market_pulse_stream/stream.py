@@ -64,9 +64,7 @@ class BatchSink:
         writer = PartitionWriter(
             self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs
         )
-        records = batch.select("partition", "offset", "key", "value", unix_millis("timestamp"))
-        if sum(map(len, read.values())) <= _FEW:
-            records = records.coalesce(1)
+        records = batch.coalesce(1) if sum(map(len, read.values())) <= _FEW else batch
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
         accounts = [Account(**row.asDict()) for row in rows]
         self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
@@ -99,6 +97,7 @@ def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink
         .option("fetchOffset.retryIntervalMs", PAUSE_SECONDS * 1000)
         .option("groupIdPrefix", "market-pulse-consumer")
         .load()
+        .select("partition", "offset", "key", "value", unix_millis("timestamp"))
         .writeStream.foreachBatch(sink)
         .option("checkpointLocation", str(settings.checkpoint))
         .trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
