@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from bench.way import Route, Stack, Way
 from bench.ways.ours import ours
 from bench.workload import FIRST, Feed
 
-_SILENT_SECONDS = 60
+# Without news, it is asked whether it still runs, and given up.
+_ASK_SECONDS, _SILENT_SECONDS = 5, 60
 # Between two looks at least this, and at least as long as one takes: who looks all the time slows down what it sees.
 _PAUSE_SECONDS = 0.005
 _OURS = """
@@ -63,7 +64,7 @@ class Fed:
 
     way: Way
     route: Route
-    minute: int = field(default=0)
+    minute: int = 0
 
     def delays(self, send: Sender, pace: Pace, seconds: float) -> list[float]:
         """Send bars for so long, and return how many milliseconds each took to be visible."""
@@ -87,8 +88,7 @@ def visible_at(way: Way, place: Route, feed: Feed) -> list[float]:
         WrongTableError: nothing new becomes visible any more, and bars are missing.
     """
     since = FIRST + timedelta(minutes=feed.first)
-    symbols = sorted({sent.key.decode() for sent in Feed(feed.topic, feed.symbols, 0, feed.first, 1).sent()})
-    newest = dict.fromkeys(symbols, since - timedelta(minutes=1))
+    newest = dict.fromkeys(feed.names, since - timedelta(minutes=1))
     seen: list[float] = [0.0] * (feed.symbols * feed.count)
     left = len(seen)
     statement = _OURS if way.table.startswith("market.") else _OTHERS.format(table=way.table)
@@ -97,14 +97,15 @@ def visible_at(way: Way, place: Route, feed: Feed) -> list[float]:
         news = time.monotonic()
         while left:
             began = time.monotonic()
-            cursor.execute(statement, {"since": since, "symbols": symbols})
+            cursor.execute(statement, {"since": since, "symbols": feed.names})
             rows = cursor.fetchall()
             now = time.monotonic()
             for symbol, at in rows:
                 for number in feed.numbers(symbol, newest[symbol], at):
                     seen[number], news, left = now, now, left - 1
                 newest[symbol] = max(newest[symbol], at)
-            if wrong := way.failure() or (now - news > _SILENT_SECONDS and f"has not stored {left} bars of {feed}"):
+            late = now - news > _SILENT_SECONDS and f"has not stored {left} bars of {feed}"
+            if now - news > _ASK_SECONDS and (wrong := way.failure() or late):
                 raise WrongTableError(f"{way.name} {wrong}")
             time.sleep(max(_PAUSE_SECONDS, now - began))
     return seen

@@ -102,11 +102,16 @@ class Feed:
     first: int
     count: int
 
+    @property
+    def names(self) -> list[str]:
+        """Return the symbols."""
+        return [_name(symbol) for symbol in range(self.symbols)]
+
     def sent(self) -> Iterator[Sent]:
         """Return the records in the order in which they are produced."""
         for minute in range(self.first, self.first + self.count):
-            for symbol in range(self.symbols):
-                bar = _bar(_name(symbol), FIRST + timedelta(minutes=minute), minute * self.symbols + symbol)
+            for symbol, name in enumerate(self.names):
+                bar = _bar(name, FIRST + timedelta(minutes=minute), minute * self.symbols + symbol)
                 yield _sent(symbol % PARTITIONS, bar, is_new=True)
 
     def numbers(self, symbol: str, after: datetime, until: datetime) -> Iterator[int]:

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from bench.workload import PARTITIONS, Kind, Load
+from bench.workload import PARTITIONS, Feed, Kind, Load
 from market_pulse.contract import Bar, Rejection, decode
 
 _RECORDS = 6_000
@@ -60,3 +60,13 @@ def test_each_partition_ends_with_a_bar_of_its_own_that_no_other_round_has() -> 
 def test_bars_that_come_again_are_the_same_to_the_byte() -> None:
     fresh, again = Load(Kind.FRESH, 100, 0).sent(), Load(Kind.AGAIN, 100, 1).sent()
     assert [sent.value for sent in fresh][:100] == [sent.value for sent in again][:100]
+
+
+def test_a_feed_tells_its_symbols_in_turn_and_knows_which_bars_came_between_two_times() -> None:
+    feed = Feed("bars", symbols=3, rate=1, first=7, count=4)
+    told = [(sent.bar.symbol, sent.bar.bar_time) for sent in feed.sent() if sent.bar]
+    assert [symbol for symbol, _ in told] == feed.names * 4
+    before, last = told[1][1], told[7][1]
+    assert list(feed.numbers("S0001", before, last)) == [4, 7]
+    assert [told[number] for number in feed.numbers("S0001", before, last)] == [told[4], told[7]]
+    assert list(feed.numbers("S0001", last, before)) == []
