@@ -72,7 +72,9 @@ def consumer(
     options = [argument for item in _CONF.items() for argument in ("--conf", "=".join(item))]
     logging = ANSIBLE / "roles" / "consumer" / "files" / "log4j2.properties"
     jaas = f"-Djava.security.auth.login.config={directory}/mp_kafka_consumer_jaas"
-    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging} {jaas}"]
+    # One that is killed leaves its scratch files.
+    scratch = f"-Djava.io.tmpdir={directory}"
+    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging} {jaas} {scratch}"]
     values = {
         "kafka_authority": broker.settings.kafka_authority,
         "kafka_bootstrap_servers": broker.bootstrap_servers,
@@ -86,6 +88,7 @@ def consumer(
         "RUNTIME_DIRECTORY": str(directory),
         "STATE_DIRECTORY": str(directory),
         "SPARK_HOME": str(_SPARK_HOME),
+        "SPARK_LOCAL_DIRS": str(directory),
         "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "daemons"), str(application)]),
     }
