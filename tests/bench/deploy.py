@@ -27,18 +27,17 @@ from system.host import Host
 
 _INVENTORY = ANSIBLE / "inventories" / "lab" / "hosts.yml"
 _SITE = "ansible-playbook -i ansible/inventories/lab ansible/site.yml"
-_TOLD = {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_roles", "PROFILE_ROLES_SUMMARY_ONLY": "1"}
-_ROLE = re.compile(r"^(\w+) -+ +([\d.]+)s$", re.MULTILINE)
+_TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
+# A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
+_TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
 _PER_SECOND = 200
-# What processes have for themselves, and their part of what they share, in MiB by unit.
+# What processes have for themselves and what they have of files in memory, in MiB by unit.
 _MEMORY = r"""
 systemctl list-units 'market-pulse-*.service' 'postgresql@*' --state=running --no-legend --plain | while read -r unit _
 do
-    group=/sys/fs/cgroup$(systemctl show --property=ControlGroup --value "$unit")
-    find "$group" -name cgroup.procs -exec cat {} + | while read -r process
-    do
-        cat /proc/$process/smaps_rollup
-    done 2>/dev/null | awk -v unit="$unit" '/^Pss:/ { sum += $2 } END { print unit, int(sum / 1024) }'
+    group=$(systemctl show --property=ControlGroup --value "$unit")
+    awk -v unit="$unit" '/^(anon|file_mapped) / { sum += $2 } END { print unit, int(sum / 1048576) }' \
+        "/sys/fs/cgroup$group/memory.stat"
 done
 """
 
@@ -61,9 +60,8 @@ def timed(name: str, command: str, environment: Mapping[str, str]) -> Step:
     seconds = time.perf_counter() - began
     roles: dict[str, float] = {}
     # One table for each playbook of the command.
-    for role, taken in _ROLE.findall(done.stdout):
-        roles[role] = roles.get(role, 0) + float(taken)
-    roles.pop("total", None)
+    for role, taken in _TASK.findall(done.stdout):
+        roles[role or "the plays' own"] = roles.get(role or "the plays' own", 0) + float(taken)
     print(f"{name}: {seconds:.0f} s", flush=True)
     return Step(name, seconds, roles)
 
@@ -73,7 +71,7 @@ def steps_table(steps: list[Step]) -> str:
     longest = {role: max(step.roles.get(role, 0) for step in steps) for step in steps for role in step.roles}
     rows = [["all of it", *(f"{step.seconds:.0f}" for step in steps)]]
     rows += [
-        [f"`{role}`", *(f"{step.roles.get(role, 0):.0f}" for step in steps)]
+        [role, *(f"{step.roles.get(role, 0):.0f}" for step in steps)]
         for role, most in sorted(longest.items(), key=lambda item: -item[1])
         if most >= 1
     ]
@@ -81,7 +79,7 @@ def steps_table(steps: list[Step]) -> str:
 
 
 def memory(host: Host) -> dict[str, int]:
-    """Return the resident memory of each unit in MiB, what is shared counted once."""
+    """Return the memory of each unit in MiB."""
     return {unit: int(size) for unit, size in (line.split() for line in host.run(_MEMORY).splitlines())}
 
 
