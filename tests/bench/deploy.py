@@ -1,4 +1,4 @@
-"""How long the demo on a lab host takes to stand, role by role, and how much memory each of its units has.
+"""How long the demo on a lab host takes to stand, role by role.
 
 Not run by ``make bench``, for it takes a quarter of an hour and the place of ``make up``:
 ``python tests/bench/deploy.py --write``. The first deployment finds an empty cache, the second one a full one, and the
@@ -12,34 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from bench import page
 from support.repository import ANSIBLE, ROOT
-from system.cluster.load import Load
-from system.host import Host
 
-_INVENTORY = ANSIBLE / "inventories" / "lab" / "hosts.yml"
 _SITE = "ansible-playbook -i ansible/inventories/lab ansible/site.yml"
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
-_PER_SECOND = 200
-# What processes have for themselves and what they have of files in memory, in MiB by unit.
-_MEMORY = r"""
-systemctl list-units 'market-pulse-*.service' 'postgresql@*' --state=running --no-legend --plain | while read -r unit _
-do
-    group=$(systemctl show --property=ControlGroup --value "$unit")
-    awk -v unit="$unit" '/^(anon|file_mapped) / { sum += $2 } END { print unit, int(sum / 1048576) }' \
-        "/sys/fs/cgroup$group/memory.stat"
-done
-"""
 
 
 @dataclass
@@ -78,30 +62,13 @@ def steps_table(steps: list[Step]) -> str:
     return _table(["role", *(f"{step.name}, s" for step in steps)], rows)
 
 
-def memory(host: Host) -> dict[str, int]:
-    """Return the memory of each unit in MiB."""
-    return {unit: int(size) for unit, size in (line.split() for line in host.run(_MEMORY).splitlines())}
-
-
-def memory_table(idle: Mapping[str, int], loaded: Mapping[str, int]) -> str:
-    """Return the memory by unit, the largest first."""
-    rows = [[f"`{unit}`", str(idle.get(unit, "")), str(size)] for unit, size in sorted(loaded.items(), key=_second)]
-    rows.append(["all of them", str(sum(idle.values())), str(sum(loaded.values()))])
-    return _table(["unit", "idle, MiB", f"at {_PER_SECOND} bars a second, MiB"], rows)
-
-
-def _second(item: tuple[str, int]) -> int:
-    return -item[1]
-
-
 def _table(titles: list[str], rows: list[list[str]]) -> str:
     lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-@contextmanager
-def lab(environment: Mapping[str, str]) -> Iterator[list[Step]]:
-    """Deploy the demo three times, and remove it when the block ends."""
+def deployed(environment: Mapping[str, str]) -> list[Step]:
+    """Deploy the demo three times, and remove it."""
     if (ROOT / ".lab" / "demo").exists():
         sys.exit("`make down` first: the demo stands already")
     try:
@@ -109,15 +76,13 @@ def lab(environment: Mapping[str, str]) -> Iterator[list[Step]]:
         subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         steps.append(timed("full cache", "make up", environment))
         steps.append(timed("once more", _SITE, environment))
-        yield steps
+        return steps
     finally:
         subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def main(wish: argparse.Namespace) -> None:
     """Measure, print, and write it down if that is wished."""
-    hosts = yaml.safe_load(_INVENTORY.read_text())["all"]["children"]["lab"]["hosts"]
-    ((name, variables),) = hosts.items()
     with tempfile.TemporaryDirectory(prefix="mp-bench-") as place:
         environment = {
             **os.environ,
@@ -125,24 +90,13 @@ def main(wish: argparse.Namespace) -> None:
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
             "MARKET_PULSE_CACHE": f"{place}/cache",
         }
-        with lab(environment) as steps:
-            host = Host.in_lab(ROOT / ".lab" / "demo", name, Path(place))
-            time.sleep(wish.seconds)
-            idle = memory(host)
-            bars = _PER_SECOND * wish.seconds
-            load = Load.begin(host, f"{variables['lab_host_address']}:9092", bars=bars, per_second=_PER_SECOND)
-            time.sleep(wish.seconds)
-            loaded = memory(host)
-            load.end()
-    told = {"deploy": steps_table(steps), "memory": memory_table(idle, loaded)}
-    for section, text in told.items():
-        print(text)
-        if wish.write:
-            page.put(section, f"As of {datetime.now(UTC).date().isoformat()}:\n\n{text}")
+        told = steps_table(deployed(environment))
+    print(told)
+    if wish.write:
+        page.put("deploy", f"As of {datetime.now(UTC).date().isoformat()}:\n\n{told}")
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=int, default=120, help="how long it is left idle, and under load")
     arguments.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     main(arguments.parse_args())
