@@ -45,11 +45,6 @@ class Rate:
     rewritten: int = column("rewritten rows")
     day: str = column("as of")
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """See `bench.tables.Kept`."""
-        return self.load, self.other
-
 
 @dataclass(frozen=True)
 class Delay:
@@ -65,11 +60,6 @@ class Delay:
     low: float = column("from", ".2f")
     high: float = column("to", ".2f")
     day: str = column("as of")
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """See `bench.tables.Kept`."""
-        return self.feed, self.other
 
 
 def in_turn(pair: int, ours: Callable[[], Outcome], other: Callable[[], Outcome]) -> tuple[Outcome, Outcome]:

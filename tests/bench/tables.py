@@ -9,16 +9,14 @@ TOLERANCE = 0.2
 
 
 class Kept(Protocol):
-    """A dataclass, all of whose fields are a `column`, in their order; the ratio is above 1 where ours is better."""
+    """A dataclass, all of whose fields are a `column`, in their order; the ratio is above 1 where ours is better.
+
+    The first two are what no other row has: what was carried, and by whom else.
+    """
 
     __dataclass_fields__: ClassVar[Mapping[str, Field[Any]]]
     ratio: float
     day: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Return what no other row has: what was carried, and by whom else."""
-        ...
 
 
 K = TypeVar("K", bound=Kept)
@@ -48,18 +46,21 @@ def read_table(kind: type[K], text: str) -> list[K]:
 
 def merged(old: Iterable[K], new: Iterable[K]) -> list[K]:
     """Return the old rows with the new ones in their places, and behind them those that are of another comparison."""
-    rows = {row.key: row for row in old}
-    return [*(rows | {row.key: row for row in new}).values()]
+    return [*({_key(row): row for row in old} | {_key(row): row for row in new}).values()]
 
 
 def regressions(committed: Iterable[K], measured: Iterable[K]) -> list[str]:
     """Say which ratios are worse than the committed ones by more than is tolerated."""
-    before = {row.key: row for row in committed}
+    before = {_key(row): row for row in committed}
     return [
-        f"{' against '.join(row.key)}: {row.ratio:.2f}, after {known.ratio:.2f} on {known.day}"
+        f"{' against '.join(_key(row))}: {row.ratio:.2f}, after {known.ratio:.2f} on {known.day}"
         for row in measured
-        if (known := before.get(row.key)) and row.ratio < (1 - TOLERANCE) * known.ratio
+        if (known := before.get(_key(row))) and row.ratio < (1 - TOLERANCE) * known.ratio
     ]
+
+
+def _key(row: Kept) -> tuple[str, ...]:
+    return tuple(getattr(row, each.name) for each in fields(row)[:2])
 
 
 def _header(kind: type[Kept]) -> Iterator[list[str]]:
