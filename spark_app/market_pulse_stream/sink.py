@@ -137,8 +137,8 @@ def store_bars(
     counts = cursor.fetchone()
     if counts is None:
         raise AssertionError("an aggregate without GROUP BY returns one row")
-    stored, told_as_stored, total = counts
-    return stored, told_as_stored - stored, total - told_as_stored
+    stored, told_as_stored = counts
+    return stored, told_as_stored - stored, len(bars) - told_as_stored
 
 
 def store_answers(cursor: Cursor, sql: Statements, answers: Sequence[AnswerRecord]) -> None:

@@ -54,84 +54,87 @@ ORDER BY
 ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, is_final = excluded.is_final, source = excluded.source
-WHERE (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.is_final)
-    > (known.open, known.high, known.low, known.close, known.volume, known.is_final)
+WHERE ({excluded_values}) > ({known_values})
 """
 
 # A leaf that was analysed while it was empty counts as nothing to read, whatever others are writing into it: each key
 # would be looked for in all of it. What that costs by the planner's count would have the statements compiled.
 _USE_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
 
-# LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner believes in.
-# One key has one writer as long as its symbol stays in its partition; should it not, the newer telling stands even so.
+# Of the tellings of a bar the newest stands, and the stored bar is the newest of those before: what came is compared
+# with it alone. LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner
+# believes in. One key has one writer as long as its symbol stays in its partition; should it not, the newer telling
+# stands even so.
 _MERGE_BARS = """
-WITH winner AS (
-    SELECT revision.*
-    FROM (SELECT DISTINCT symbol, interval, bar_time FROM pg_temp.staged_bar) AS touched
-    CROSS JOIN LATERAL (
-        SELECT {bar}
-        FROM {schema}.bar_revision AS candidate
-        WHERE candidate.symbol = touched.symbol
-            AND candidate.interval = touched.interval
-            AND candidate.bar_time = touched.bar_time
-        ORDER BY fetched_at DESC, request_id DESC
-        LIMIT 1
-    ) AS revision
+WITH told AS (
+    SELECT {bar}, row_number() OVER (
+        PARTITION BY symbol, interval, bar_time
+        ORDER BY
+            fetched_at DESC, request_id DESC,
+            open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC
+    ) AS place
+    FROM pg_temp.staged_bar
 ),
 
-compared AS (
+winner AS (
     SELECT
-        winner.*,
-        (winner.open, winner.high, winner.low, winner.close, winner.volume, winner.is_final)
-        IS DISTINCT FROM (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.is_final) AS has_new_values,
-        (winner.source, winner.request_id, winner.fetched_at)
-        IS DISTINCT FROM (bar.source, bar.request_id, bar.fetched_at) AS has_other_origin
-    FROM winner
+        {winner},
+        kept.symbol IS NULL AS is_newer,
+        kept.symbol IS NULL AND coalesce(({told_values}) <> ({stored_values}), true) AS has_new_values,
+        kept.symbol IS NULL OR ({told_values}) = ({stored_values}) AS is_as_told
+    FROM told
     LEFT JOIN LATERAL (
         SELECT {bar}
         FROM {schema}.bar AS current
-        WHERE current.symbol = winner.symbol
-            AND current.interval = winner.interval
-            AND current.bar_time = winner.bar_time
+        WHERE current.symbol = told.symbol
+            AND current.interval = told.interval
+            AND current.bar_time = told.bar_time
         LIMIT 1
-    ) AS bar ON true
+    ) AS stored ON true
+    LEFT JOIN LATERAL (
+        SELECT stored.*
+        WHERE (stored.fetched_at, stored.request_id, {stored_values})
+            >= (told.fetched_at, told.request_id, {told_values})
+    ) AS kept ON true
+    WHERE told.place = 1
 ),
 
 changed AS (
-    SELECT {bar} FROM compared WHERE has_new_values OR has_other_origin
+    SELECT {bar} FROM winner WHERE is_newer
 ),
 
 merged AS (
-    INSERT INTO {schema}.bar AS bar ({bar})
-    SELECT {bar} FROM changed ORDER BY symbol, interval, bar_time
+    INSERT INTO {schema}.bar AS stored ({bar})
+    SELECT {bar} FROM changed
     ON CONFLICT ON CONSTRAINT bar_pkey DO UPDATE SET
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, is_final = excluded.is_final,
         source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
-    WHERE (bar.fetched_at, bar.request_id) <= (excluded.fetched_at, excluded.request_id)
+    WHERE (stored.fetched_at, stored.request_id, {stored_values})
+        < (excluded.fetched_at, excluded.request_id, {excluded_values})
 ),
 
 latest AS (
-    INSERT INTO {schema}.latest_bar AS latest_bar ({bar})
+    INSERT INTO {schema}.latest_bar AS stored ({bar})
     SELECT DISTINCT ON (symbol, interval) {bar} FROM changed ORDER BY symbol, interval, bar_time DESC
     ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET
         bar_time = excluded.bar_time,
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, is_final = excluded.is_final,
         source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
-    WHERE (latest_bar.bar_time, latest_bar.fetched_at, latest_bar.request_id)
-        <= (excluded.bar_time, excluded.fetched_at, excluded.request_id)
+    WHERE (stored.bar_time, stored.fetched_at, stored.request_id, {stored_values})
+        < (excluded.bar_time, excluded.fetched_at, excluded.request_id, {excluded_values})
 )
 
 SELECT
-    (SELECT count(*) FROM compared WHERE has_new_values) AS stored,
-    count(*) FILTER (
-        WHERE (record.open, record.high, record.low, record.close, record.volume, record.is_final)
-        = (winner.open, winner.high, winner.low, winner.close, winner.volume, winner.is_final)
-    ) AS told_as_stored,
-    count(*) AS bars
-FROM pg_temp.staged_bar AS record
-INNER JOIN winner USING (symbol, interval, bar_time)
+    count(*) FILTER (WHERE has_new_values) AS stored,
+    count(*) FILTER (WHERE is_as_told) + (
+        SELECT count(*)
+        FROM told
+        INNER JOIN winner USING (symbol, interval, bar_time)
+        WHERE told.place > 1 AND ({told_values}) = ({winner_values})
+    ) AS told_as_stored
+FROM winner
 """
 
 _MOVE_POSITION = """
@@ -175,7 +178,11 @@ def statements(schema: str = MARKET) -> Statements:
 
     def composed(text: str) -> Composed:
         return SQL(text).format(
-            schema=Identifier(schema), bar=SQL(", ".join(BAR_COLUMNS)), answer=SQL(", ".join(ANSWER_COLUMNS))
+            schema=Identifier(schema),
+            bar=SQL(", ".join(BAR_COLUMNS)),
+            answer=SQL(", ".join(ANSWER_COLUMNS)),
+            winner=SQL(", ".join(f"coalesce(kept.{name}, told.{name}) AS {name}" for name in BAR_COLUMNS)),
+            **{f"{alias}_values": SQL(_values(alias)) for alias in ("told", "stored", "known", "winner", "excluded")},
         )
 
     return Statements(
@@ -191,3 +198,8 @@ def statements(schema: str = MARKET) -> Statements:
         move_position=composed(_MOVE_POSITION),
         write_ledger=composed(_WRITE_LEDGER),
     )
+
+
+def _values(alias: str) -> str:
+    """Return what two tellings of a bar may tell differently, in the order in which the greater one stands."""
+    return ", ".join(f"{alias}.{name}" for name in ("open", "high", "low", "close", "volume", "is_final"))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import psycopg2
@@ -91,8 +92,14 @@ class PartitionWriter:
 def _by_partition(batch: pa.RecordBatch) -> Iterator[tuple[int, list[Record]]]:
     """Return the records by partition; those of each stand together, in order."""
     begin = 0
-    for partition, run in groupby(batch.column(0).to_pylist()):
+    for partition, run in groupby(_values(batch.column(0))):
         length = sum(1 for _ in run)
-        offset, key, value, milliseconds = (column.to_pylist() for column in batch.slice(begin, length).columns[1:])
+        offset, key, value, milliseconds = map(_values, batch.slice(begin, length).columns[1:])
         yield partition, list(map(Record, offset, key, value, map(record_time, milliseconds)))
         begin += length
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return what `to_pylist` would, ten times as fast; numbers have no nulls here, which would make them floats."""
+    values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return values

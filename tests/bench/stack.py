@@ -28,8 +28,9 @@ _names = itertools.count()
 def stack(directory: Path) -> Iterator[Stack]:
     """Run the services until the block ends; the broker's files are in `directory`."""
     (directory / "kafka").mkdir()
+    heap = role_defaults("kafka")["kafka_heap"]
     with (
-        kafka_broker(directory / "kafka") as broker,
+        kafka_broker(directory / "kafka", java_options=[f"-Xms{heap}", f"-Xmx{heap}"]) as broker,
         cluster() as made,
         made.served(**database_settings()) as server,
     ):

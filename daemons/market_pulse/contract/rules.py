@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from market_pulse.contract.records import VERSION, AnswerRecord, Bar, Interval, Reason, Rejection
@@ -10,6 +10,7 @@ from market_pulse.contract.records import VERSION, AnswerRecord, Bar, Interval, 
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _TOKEN = re.compile(r"[A-Za-z0-9:._\-]{1,64}")
 _PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+_PRICES = ("open", "high", "low", "close")
 _VOLUME = re.compile(r"[0-9]{1,19}")
 _MAX_VOLUME = 2**63 - 1
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
@@ -29,8 +30,16 @@ def first_violation(record: Bar | AnswerRecord, replayed_at: datetime | None = N
 
     A bar is told after it has begun. Of one that is judged again, at `replayed_at`, it is enough that it has begun now.
     """
-    found = _violations(record, replayed_at) if isinstance(record, Bar) else _answer_violations(record)
-    return next(found, None)
+    if not isinstance(record, Bar):
+        return next(_answer_violations(record), None)
+    # Not generators, as below: each bar comes this way.
+    return (
+        _common_violation(record, ("source", "request_id"))
+        or _time_violation(record, ("bar_time", "fetched_at"))
+        or _future_violation(record, replayed_at)
+        or _price_violation(record)
+        or _volume_violation(record)
+    )
 
 
 def told_too_early(record: Bar | AnswerRecord, at: datetime) -> Rejection | None:
@@ -44,26 +53,17 @@ def told_too_early(record: Bar | AnswerRecord, at: datetime) -> Rejection | None
     return Rejection(Reason.FUTURE_TELLING, detail)
 
 
-def _violations(bar: Bar, replayed_at: datetime | None) -> Iterator[Rejection]:
-    yield from _common_violations(bar, ("source", "request_id"))
-    yield from _time_violations(bar, ("bar_time", "fetched_at"))
-    known_at = bar.fetched_at if replayed_at is None else max(bar.fetched_at, replayed_at)
-    if bar.bar_time - known_at > _VENDOR_SKEW:
-        yield Rejection(Reason.FUTURE_BAR, f"bar_time {bar.bar_time} is later than {known_at}, when it was told")
-    yield from _price_violations(bar)
-    if not _VOLUME.fullmatch(bar.volume) or int(bar.volume) > _MAX_VOLUME:
-        yield Rejection(Reason.BAD_VOLUME, f"volume {bar.volume[:32]!r}; a whole number from 0 to {_MAX_VOLUME}")
-
-
 def _answer_violations(answer: AnswerRecord) -> Iterator[Rejection]:
     tokens = ("source", "request_id", "cause", "function", *(["refusal"] if answer.refusal is not None else []))
-    yield from _common_violations(answer, tokens)
+    if found := _common_violation(answer, tokens):
+        yield found
     covered = [moment for moment in (answer.covers_from, answer.covers_until) if moment is not None]
     if len(covered) == 1:
         yield Rejection(Reason.BAD_ANSWER, "covers_from and covers_until stand together or not at all")
         return
     times = ("asked_at", "fetched_at", "covers_from", "covers_until")
-    yield from _time_violations(answer, times if covered else times[:2])
+    if found := _time_violation(answer, times if covered else times[:2]):
+        yield found
     if covered != sorted(covered):
         yield Rejection(Reason.BAD_ANSWER, f"covers_until {covered[1]} is before covers_from {covered[0]}")
     if answer.month is not None and not _MONTH.fullmatch(answer.month):
@@ -75,46 +75,58 @@ def _answer_violations(answer: AnswerRecord) -> Iterator[Rejection]:
             yield Rejection(Reason.BAD_ANSWER, f"{name} is {getattr(answer, name)}; a count from 0 to {_MAX_COUNT}")
 
 
-def _common_violations(record: Bar | AnswerRecord, tokens: Iterable[str]) -> Iterator[Rejection]:
+def _common_violation(record: Bar | AnswerRecord, tokens: Iterable[str]) -> Rejection | None:
     if record.v != VERSION:
-        yield Rejection(Reason.UNKNOWN_VERSION, f"version {record.v}; this release reads {VERSION}")
+        return Rejection(Reason.UNKNOWN_VERSION, f"version {record.v}; this release reads {VERSION}")
     if not SYMBOL.fullmatch(record.symbol):
-        yield Rejection(Reason.BAD_SYMBOL, f"symbol {record.symbol[:32]!r}; allowed is {SYMBOL.pattern}")
+        return Rejection(Reason.BAD_SYMBOL, f"symbol {record.symbol[:32]!r}; allowed is {SYMBOL.pattern}")
     if record.interval not in _INTERVALS:
-        yield Rejection(Reason.BAD_INTERVAL, f"interval {record.interval[:32]!r}; known are {', '.join(Interval)}")
+        return Rejection(Reason.BAD_INTERVAL, f"interval {record.interval[:32]!r}; known are {', '.join(Interval)}")
     for name in tokens:
         token = getattr(record, name)
         if not _TOKEN.fullmatch(token):
-            yield Rejection(Reason.BAD_PROVENANCE, f"{name} {token[:32]!r}; allowed is {_TOKEN.pattern}")
+            return Rejection(Reason.BAD_PROVENANCE, f"{name} {token[:32]!r}; allowed is {_TOKEN.pattern}")
+    return None
 
 
-def _time_violations(record: Bar | AnswerRecord, names: Iterable[str]) -> Iterator[Rejection]:
+def _time_violation(record: Bar | AnswerRecord, names: Iterable[str]) -> Rejection | None:
     for name in names:
         moment: datetime = getattr(record, name)
         if moment.tzinfo is None:
-            yield Rejection(Reason.BAD_TIME, f"{name} {moment} has no UTC offset; write it with Z")
-        elif moment.utcoffset():
+            return Rejection(Reason.BAD_TIME, f"{name} {moment} has no UTC offset; write it with Z")
+        if moment.tzinfo is not UTC and moment.utcoffset():
             # PostgreSQL knows offsets below 16 hours only.
-            yield Rejection(Reason.BAD_TIME, f"{name} {moment} is not in UTC; write it in UTC with Z")
-        elif moment.year < _FIRST_YEAR:
-            yield Rejection(Reason.BAD_TIME, f"{name} {moment} lies before {_FIRST_YEAR}")
+            return Rejection(Reason.BAD_TIME, f"{name} {moment} is not in UTC; write it in UTC with Z")
+        if moment.year < _FIRST_YEAR:
+            return Rejection(Reason.BAD_TIME, f"{name} {moment} lies before {_FIRST_YEAR}")
+    return None
 
 
-def _price_violations(bar: Bar) -> Iterator[Rejection]:
-    prices = []
-    for name, text in (("open", bar.open), ("high", bar.high), ("low", bar.low), ("close", bar.close)):
+def _future_violation(bar: Bar, replayed_at: datetime | None) -> Rejection | None:
+    known_at = bar.fetched_at if replayed_at is None else max(bar.fetched_at, replayed_at)
+    if bar.bar_time - known_at > _VENDOR_SKEW:
+        return Rejection(Reason.FUTURE_BAR, f"bar_time {bar.bar_time} is later than {known_at}, when it was told")
+    return None
+
+
+def _price_violation(bar: Bar) -> Rejection | None:
+    for name in _PRICES:
+        text = getattr(bar, name)
         if not _PRICE.fullmatch(text):
-            yield Rejection(Reason.BAD_PRICE, f"{name} {text[:32]!r}; a plain decimal such as 218.0951")
-            return
-        price = Decimal(text)
-        if price <= 0:
-            yield Rejection(Reason.PRICE_NOT_POSITIVE, f"{name} is {text}; a price is above zero")
-            return
-        prices.append(price)
-    opened, high, low, close = prices
+            return Rejection(Reason.BAD_PRICE, f"{name} {text[:32]!r}; a plain decimal such as 218.0951")
+        if not text.strip("0."):
+            return Rejection(Reason.PRICE_NOT_POSITIVE, f"{name} is {text}; a price is above zero")
+    opened, high, low, close = Decimal(bar.open), Decimal(bar.high), Decimal(bar.low), Decimal(bar.close)
     if high < low:
-        yield Rejection(Reason.HIGH_BELOW_LOW, f"high {high} is below low {low}")
+        return Rejection(Reason.HIGH_BELOW_LOW, f"high {high} is below low {low}")
     if not low <= opened <= high:
-        yield Rejection(Reason.OPEN_OUTSIDE_RANGE, f"open {opened} is outside {low}..{high}")
+        return Rejection(Reason.OPEN_OUTSIDE_RANGE, f"open {opened} is outside {low}..{high}")
     if not low <= close <= high:
-        yield Rejection(Reason.CLOSE_OUTSIDE_RANGE, f"close {close} is outside {low}..{high}")
+        return Rejection(Reason.CLOSE_OUTSIDE_RANGE, f"close {close} is outside {low}..{high}")
+    return None
+
+
+def _volume_violation(bar: Bar) -> Rejection | None:
+    if not _VOLUME.fullmatch(bar.volume) or int(bar.volume) > _MAX_VOLUME:
+        return Rejection(Reason.BAD_VOLUME, f"volume {bar.volume[:32]!r}; a whole number from 0 to {_MAX_VOLUME}")
+    return None
