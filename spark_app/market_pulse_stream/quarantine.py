@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL, Composed
 
 from market_pulse_stream.decode import Decoded, Record, decode
-from market_pulse_stream.sink import Task, copy_rows, lock_position, store_answers, store_bars
+from market_pulse_stream.sink import Task, copy_rows, lock_positions, store_answers, store_bars
 from market_pulse_stream.statements import statements
 
 # Of one transaction, so that the consumer waits for the partition no longer than a batch takes.
@@ -178,7 +178,7 @@ def replay(connection: Connection, choice: Choice, requested_by: str) -> Iterato
         while True:
             with connection, connection.cursor() as cursor:
                 # First the lock: whoever replays the same records has then committed what became of them.
-                lock_position(cursor, statements(), Task(uuid4(), 0, log.topic_id, choice.topic, log.partition))
+                lock_positions(cursor, statements(), [Task(uuid4(), 0, log.topic_id, choice.topic, log.partition)])
                 chunk = _chunk(cursor, choice, log, from_offset)
                 if not chunk:
                     break
@@ -195,9 +195,9 @@ class _Log(NamedTuple):
 
 def _store(cursor: Cursor, log: _Log, chunk: Sequence[Kept], requested_by: str) -> Replayed:
     decoded = decode((kept.record for kept in chunk), _now(cursor))
-    stored, unchanged, superseded = store_bars(cursor, statements(), log.partition, decoded.bars)
+    fates = store_bars(cursor, statements(), {log.partition: decoded.bars})[log.partition]
     store_answers(cursor, statements(), decoded.answers)
-    done = Replayed(len(chunk), stored, unchanged, superseded, len(decoded.answers), len(decoded.rejected))
+    done = Replayed(len(chunk), *fates, len(decoded.answers), len(decoded.rejected))
     cursor.execute(_CREATE_STAGING)
     copy_rows(cursor, _COPY_FATES, _fates(chunk, decoded))
     facts = {**log._asdict(), "topic_id": str(log.topic_id), **asdict(done), "requested_by": requested_by}

@@ -1,21 +1,23 @@
-"""Stores records of one partition: bars, rejects, ledger row and position in one transaction.
+"""Stores records of partitions: bars, rejects, ledger rows and positions in one transaction.
 
 Sink: PostgreSQL, schema `market` or one made like it. Writing the same records again changes nothing, because records
 below the stored position are skipped; what was read from above it leaves others out, and nothing is written.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extras import execute_batch
 from psycopg2.sql import Composable
 
 from market_pulse.contract import AnswerRecord, Bar
 from market_pulse.errors import PositionError
-from market_pulse_stream.decode import Record, Rejected, answer_row, bar_line, copy_line, decode
+from market_pulse_stream.decode import Decoded, Record, answer_row, bar_line, copy_line, decode
 from market_pulse_stream.statements import MARKET, Statements, statements
 
 
@@ -52,6 +54,39 @@ class Account:
     empty: int = 0
 
 
+class Part(NamedTuple):
+    """What was read of one partition: its records in order of their offsets, and all offsets, with or without one."""
+
+    task: Task
+    records: Sequence[Record]
+    offsets: range
+
+
+class Fates(NamedTuple):
+    """What became of bars; counts of records."""
+
+    stored: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+
+
+class _Fresh(NamedTuple):
+    """What of a part is not stored yet, beginning at the partition's position."""
+
+    part: Part
+    position: int
+    log_epoch: int
+    decoded: Decoded
+
+    @property
+    def skipped(self) -> int:
+        return len(self.part.records) - sum(len(kind) for kind in self.decoded)
+
+    @property
+    def is_nothing(self) -> bool:
+        return self.part.offsets.stop <= self.position
+
+
 def store(
     connection: Connection,
     task: Task,
@@ -59,86 +94,74 @@ def store(
     schema: str = MARKET,
     offsets: range | None = None,
 ) -> Account:
-    """Store records of a task, in order of their offsets, and return what became of them.
+    """Store records of one task; see `store_parts`.
 
-    Args:
-        connection: of the writer, outside of a transaction.
-        task: whose records these are.
-        records: what Kafka gave.
-        schema: where to.
-        offsets: what was read; one without a record holds none. By default all from the first record to the last.
-
-    Raises:
-        PositionError: the partition has no stored position, or offsets before these were never read.
-        psycopg2.Error: PostgreSQL refused; nothing was written.
+    By default `offsets` are all from the first record to the last.
     """
     if offsets is None:
         offsets = range(records[0].offset, records[-1].offset + 1) if records else range(0)
-    sql = statements(schema)
-    with connection, connection.cursor() as cursor:
-        position, log_epoch = lock_position(cursor, sql, task)
-        fresh = [record for record in records if record.offset >= position]
-        skipped = len(records) - len(fresh)
-        if offsets.stop <= position:
-            return Account(task.partition, position, position, skipped=skipped)
-        if offsets.start > position:
-            raise PositionError(
-                f"topic {task.topic} partition {task.partition} was read from offset {offsets.start} on, but offsets "
-                f"{position} to {offsets.start - 1} were never read; the next start begins there"
-            )
-        decoded = decode(fresh)
-        stored, unchanged, superseded = store_bars(cursor, sql, task.partition, decoded.bars)
-        store_answers(cursor, sql, decoded.answers)
-        _quarantine(cursor, sql, task, log_epoch, decoded.rejected)
-        account = Account(
-            task.partition,
-            from_offset=position,
-            until_offset=offsets.stop,
-            skipped=skipped,
-            received=len(fresh) - len(decoded.answers),
-            stored=stored,
-            unchanged=unchanged,
-            superseded=superseded,
-            quarantined=len(decoded.rejected),
-            answers=len(decoded.answers),
-            empty=offsets.stop - position - len(fresh),
-        )
-        ids = {"run_id": str(task.run_id), "topic_id": str(task.topic_id), "log_epoch": log_epoch}
-        facts = {**vars(account), **vars(task), **ids}
-        cursor.execute(sql.move_position, facts)
-        cursor.execute(sql.write_ledger, facts)
-    return account
+    return store_parts(connection, [Part(task, records, offsets)], schema)[0]
 
 
-def lock_position(cursor: Cursor, sql: Statements, task: Task) -> tuple[int, int]:
-    """Become the partition's only writer until commit; return its next offset and the epoch of the log it counts in.
+def store_parts(connection: Connection, parts: Sequence[Part], schema: str = MARKET) -> list[Account]:
+    """Store parts of partitions of one topic in one transaction, and return what became of the records of each.
+
+    Args:
+        connection: of the writer, outside of a transaction.
+        parts: what Kafka gave, each of another partition.
+        schema: where to.
 
     Raises:
-        PositionError: the partition has no stored position.
+        PositionError: a partition has no stored position, or offsets before these were never read.
+        psycopg2.Error: PostgreSQL refused; nothing was written.
     """
-    cursor.execute(sql.lock_position, {"topic_id": str(task.topic_id), "partition": task.partition})
-    row = cursor.fetchone()
-    if row is None:
-        raise PositionError(f"topic {task.topic} partition {task.partition} has no position: restart the consumer")
-    return int(row[0]), int(row[1])
+    sql = statements(schema)
+    with connection, connection.cursor() as cursor:
+        positions = lock_positions(cursor, sql, [part.task for part in parts])
+        fresh = [_fresh(part, *positions[part.task.partition]) for part in parts]
+        fates = store_bars(cursor, sql, {each.part.task.partition: each.decoded.bars for each in fresh})
+        store_answers(cursor, sql, [answer for each in fresh for answer in each.decoded.answers])
+        copy_rows(cursor, sql.copy_quarantine, (row for each in fresh for row in _quarantine_rows(each)))
+        accounts = [_account(each, fates[each.part.task.partition]) for each in fresh]
+        facts = [
+            {**vars(account), **_facts(each)}
+            for each, account in zip(fresh, accounts, strict=True)
+            if not each.is_nothing
+        ]
+        execute_batch(cursor, sql.account, facts)
+    return accounts
 
 
-def store_bars(
-    cursor: Cursor, sql: Statements, partition: int, bars: Sequence[tuple[Record, Bar]]
-) -> tuple[int, int, int]:
-    """Merge bars that travelled through a partition; return how many were stored, unchanged and superseded."""
-    cursor.execute(sql.create_staging)
-    if not bars:
-        return 0, 0, 0
-    copy_lines(cursor, sql.copy_bars, (bar_line(bar, record.offset) for record, bar in bars))
-    cursor.execute(sql.use_indexes)
-    cursor.execute(sql.merge_revisions, {"partition": partition})
+def lock_positions(cursor: Cursor, sql: Statements, tasks: Sequence[Task]) -> dict[int, tuple[int, int]]:
+    """Become the only writer of one topic's partitions until commit.
+
+    Return for each partition its next offset and the epoch of the log that this counts in.
+
+    Raises:
+        PositionError: a partition has no stored position.
+    """
+    topic_id, partitions = str(tasks[0].topic_id), [task.partition for task in tasks]
+    cursor.execute(sql.lock_positions, {"topic_id": topic_id, "partitions": partitions})
+    positions = {partition: (int(next_offset), int(log_epoch)) for partition, next_offset, log_epoch in cursor}
+    for task in tasks:
+        if task.partition not in positions:
+            raise PositionError(f"topic {task.topic} partition {task.partition} has no position: restart the consumer")
+    return positions
+
+
+def store_bars(cursor: Cursor, sql: Statements, bars: Mapping[int, Sequence[tuple[Record, Bar]]]) -> dict[int, Fates]:
+    """Merge bars, by the partition that they travelled through; return what became of those of each."""
+    cursor.execute(sql.prepare)
+    lines = (bar_line(bar, partition, record.offset) for partition, told in bars.items() for record, bar in told)
+    if not copy_lines(cursor, sql.copy_bars, lines):
+        return dict.fromkeys(bars, Fates())
     cursor.execute(sql.merge_bars)
-    counts = cursor.fetchone()
-    if counts is None:
-        raise AssertionError("an aggregate without GROUP BY returns one row")
-    stored, told_as_stored = counts
-    return stored, told_as_stored - stored, len(bars) - told_as_stored
+    counts = {partition: (stored, told_as_stored) for partition, stored, told_as_stored in cursor}
+    fates = {}
+    for partition, told in bars.items():
+        stored, told_as_stored = counts.get(partition, (0, 0))
+        fates[partition] = Fates(stored, told_as_stored - stored, len(told) - told_as_stored)
+    return fates
 
 
 def store_answers(cursor: Cursor, sql: Statements, answers: Sequence[AnswerRecord]) -> None:
@@ -148,12 +171,45 @@ def store_answers(cursor: Cursor, sql: Statements, answers: Sequence[AnswerRecor
         cursor.execute(sql.merge_answers)
 
 
-def _quarantine(cursor: Cursor, sql: Statements, task: Task, log_epoch: int, rejected: Iterable[Rejected]) -> None:
-    rows = (
-        (
+def _fresh(part: Part, position: int, log_epoch: int) -> _Fresh:
+    if position < part.offsets.start < part.offsets.stop:
+        raise PositionError(
+            f"topic {part.task.topic} partition {part.task.partition} was read from offset {part.offsets.start} on, "
+            f"but offsets {position} to {part.offsets.start - 1} were never read; the next start begins there"
+        )
+    return _Fresh(part, position, log_epoch, decode(record for record in part.records if record.offset >= position))
+
+
+def _account(fresh: _Fresh, fates: Fates) -> Account:
+    partition, until = fresh.part.task.partition, fresh.part.offsets.stop
+    if fresh.is_nothing:
+        return Account(partition, fresh.position, fresh.position, skipped=fresh.skipped)
+    bars, answers, rejected = (len(kind) for kind in fresh.decoded)
+    return Account(
+        partition,
+        from_offset=fresh.position,
+        until_offset=until,
+        skipped=fresh.skipped,
+        received=bars + rejected,
+        **fates._asdict(),
+        quarantined=rejected,
+        answers=answers,
+        empty=until - fresh.position - bars - rejected - answers,
+    )
+
+
+def _facts(fresh: _Fresh) -> dict[str, object]:
+    task = fresh.part.task
+    return {**vars(task), "run_id": str(task.run_id), "topic_id": str(task.topic_id), "log_epoch": fresh.log_epoch}
+
+
+def _quarantine_rows(fresh: _Fresh) -> Iterator[Sequence[str | int | bytes | None]]:
+    task = fresh.part.task
+    for record, rejection in fresh.decoded.rejected:
+        yield (
             str(task.topic_id),
             task.partition,
-            log_epoch,
+            fresh.log_epoch,
             record.offset,
             task.topic,
             rejection.reason,
@@ -162,9 +218,6 @@ def _quarantine(cursor: Cursor, sql: Statements, task: Task, log_epoch: int, rej
             record.value,
             record.appended_at.isoformat() if record.appended_at else None,
         )
-        for record, rejection in rejected
-    )
-    copy_rows(cursor, sql.copy_quarantine, rows)
 
 
 def copy_rows(cursor: Cursor, statement: Composable, rows: Iterable[Sequence[str | int | bool | bytes | None]]) -> None:
@@ -172,12 +225,14 @@ def copy_rows(cursor: Cursor, statement: Composable, rows: Iterable[Sequence[str
     copy_lines(cursor, statement, map(copy_line, rows))
 
 
-def copy_lines(cursor: Cursor, statement: Composable, lines: Iterable[str]) -> None:
-    """Send lines of COPY's text format to a statement ``COPY … FROM STDIN``; none, and nothing is sent."""
+def copy_lines(cursor: Cursor, statement: Composable, lines: Iterable[str]) -> bool:
+    """Send lines of COPY's text format to a statement ``COPY … FROM STDIN``, and return whether there are any."""
     # As bytes: a buffer of text takes four of them for each letter.
     buffer = io.BytesIO()
     for line in lines:
         buffer.write(line.encode())
-    if buffer.tell():
-        buffer.seek(0)
-        cursor.copy_expert(statement, buffer)
+    if not buffer.tell():
+        return False
+    buffer.seek(0)
+    cursor.copy_expert(statement, buffer)
+    return True

@@ -3,6 +3,7 @@
 The same statements fill `market` and any schema that was made like it: see `market_pulse_stream.scratch`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,22 +12,28 @@ from psycopg2.sql import SQL, Composed, Identifier
 from market_pulse_stream.decode import ANSWER_COLUMNS, BAR_COLUMNS
 
 MARKET = "market"
+# What two tellings of a bar may tell differently, in the order in which the greater one stands.
+_VALUES = ("open", "high", "low", "close", "volume", "is_final")
 
-# Whoever holds this row is the partition's only writer until commit; a task left over from an earlier run waits here,
+# Whoever holds these rows is the partitions' only writer until commit; a task left over from an earlier run waits here,
 # and then finds its records below the position.
-_LOCK_POSITION = """
-SELECT next_offset, log_epoch FROM {schema}.stream_position
-WHERE topic_id = %(topic_id)s AND partition = %(partition)s FOR UPDATE
+_LOCK_POSITIONS = """
+SELECT partition, next_offset, log_epoch FROM {schema}.stream_position
+WHERE topic_id = %(topic_id)s AND partition = ANY(%(partitions)s)
+ORDER BY partition FOR UPDATE
 """
 
-_CREATE_STAGING = """
+# A leaf that was analysed while it was empty counts as nothing to read, whatever others are writing into it: each key
+# would be looked for in all of it. What that costs by the planner's count would have the statements compiled.
+_PREPARE = """
+SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '32MB';
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_bar ON COMMIT DELETE ROWS
-AS SELECT {bar}, record_offset FROM {schema}.bar_revision WITH NO DATA;
+AS SELECT {bar}, partition, record_offset FROM {schema}.bar_revision WITH NO DATA;
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_answer ON COMMIT DELETE ROWS
 AS SELECT {answer} FROM {schema}.answer WITH NO DATA
 """
 
-_COPY_BARS = "COPY pg_temp.staged_bar ({bar}, record_offset) FROM STDIN"
+_COPY_BARS = "COPY pg_temp.staged_bar ({bar}, partition, record_offset) FROM STDIN"
 
 _COPY_ANSWERS = "COPY pg_temp.staged_answer ({answer}) FROM STDIN"
 
@@ -44,41 +51,37 @@ COPY {schema}.quarantine (
 """
 
 # One request tells a bar once; should it tell it twice, the greater values stand for both, in whatever order they come.
-_MERGE_REVISIONS = """
-INSERT INTO {schema}.bar_revision AS known ({bar}, partition, record_offset)
-SELECT DISTINCT ON (symbol, interval, bar_time, fetched_at, request_id) {bar}, %(partition)s, record_offset
-FROM pg_temp.staged_bar
-ORDER BY
-    symbol, interval, bar_time, fetched_at, request_id,
-    open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC, record_offset
-ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-    volume = excluded.volume, is_final = excluded.is_final, source = excluded.source
-WHERE ({excluded_values}) > ({known_values})
-"""
-
-# A leaf that was analysed while it was empty counts as nothing to read, whatever others are writing into it: each key
-# would be looked for in all of it. What that costs by the planner's count would have the statements compiled.
-_USE_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
-
 # Of the tellings of a bar the newest stands, and the stored bar is the newest of those before: what came is compared
 # with it alone. LATERAL with LIMIT looks every key up by its index, however many partitions and rows the planner
 # believes in. One key has one writer as long as its symbol stays in its partition; should it not, the newer telling
 # stands even so.
 _MERGE_BARS = """
 WITH told AS (
-    SELECT {bar}, row_number() OVER (
-        PARTITION BY symbol, interval, bar_time
-        ORDER BY
-            fetched_at DESC, request_id DESC,
-            open DESC, high DESC, low DESC, close DESC, volume DESC, is_final DESC
-    ) AS place
+    SELECT
+        {bar}, partition, record_offset,
+        lead(partition) OVER telling IS NULL AS is_greatest,
+        lead(partition) OVER tellings IS NULL AS is_newest
     FROM pg_temp.staged_bar
+    WINDOW
+        tellings AS (
+            PARTITION BY symbol, interval, bar_time ORDER BY fetched_at, request_id, {values}, record_offset DESC
+        ),
+        telling AS (
+            PARTITION BY symbol, interval, bar_time, fetched_at, request_id ORDER BY {values}, record_offset DESC
+        )
+),
+
+revision AS (
+    INSERT INTO {schema}.bar_revision AS stored ({bar}, partition, record_offset)
+    SELECT {bar}, partition, record_offset FROM told WHERE is_greatest
+    ON CONFLICT ON CONSTRAINT bar_revision_pkey DO UPDATE SET {new_values}, source = excluded.source
+    WHERE ({excluded_values}) > ({stored_values})
 ),
 
 winner AS (
     SELECT
         {winner},
+        told.partition,
         kept.symbol IS NULL AS is_newer,
         kept.symbol IS NULL AND coalesce(({told_values}) <> ({stored_values}), true) AS has_new_values,
         kept.symbol IS NULL OR ({told_values}) = ({stored_values}) AS is_as_told
@@ -96,7 +99,7 @@ winner AS (
         WHERE (stored.fetched_at, stored.request_id, {stored_values})
             >= (told.fetched_at, told.request_id, {told_values})
     ) AS kept ON true
-    WHERE told.place = 1
+    WHERE told.is_newest
 ),
 
 changed AS (
@@ -106,10 +109,7 @@ changed AS (
 merged AS (
     INSERT INTO {schema}.bar AS stored ({bar})
     SELECT {bar} FROM changed
-    ON CONFLICT ON CONSTRAINT bar_pkey DO UPDATE SET
-        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-        volume = excluded.volume, is_final = excluded.is_final,
-        source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
+    ON CONFLICT ON CONSTRAINT bar_pkey DO UPDATE SET {new_telling}
     WHERE (stored.fetched_at, stored.request_id, {stored_values})
         < (excluded.fetched_at, excluded.request_id, {excluded_values})
 ),
@@ -117,33 +117,29 @@ merged AS (
 latest AS (
     INSERT INTO {schema}.latest_bar AS stored ({bar})
     SELECT DISTINCT ON (symbol, interval) {bar} FROM changed ORDER BY symbol, interval, bar_time DESC
-    ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET
-        bar_time = excluded.bar_time,
-        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-        volume = excluded.volume, is_final = excluded.is_final,
-        source = excluded.source, request_id = excluded.request_id, fetched_at = excluded.fetched_at
+    ON CONFLICT ON CONSTRAINT latest_bar_pkey DO UPDATE SET bar_time = excluded.bar_time, {new_telling}
     WHERE (stored.bar_time, stored.fetched_at, stored.request_id, {stored_values})
         < (excluded.bar_time, excluded.fetched_at, excluded.request_id, {excluded_values})
+),
+
+fate AS (
+    SELECT partition, has_new_values AS is_stored, is_as_told FROM winner
+    UNION ALL
+    SELECT told.partition, false AS is_stored, true AS is_as_told
+    FROM told
+    INNER JOIN winner USING (symbol, interval, bar_time)
+    WHERE NOT told.is_newest AND ({told_values}) = ({winner_values})
 )
 
-SELECT
-    count(*) FILTER (WHERE has_new_values) AS stored,
-    count(*) FILTER (WHERE is_as_told) + (
-        SELECT count(*)
-        FROM told
-        INNER JOIN winner USING (symbol, interval, bar_time)
-        WHERE told.place > 1 AND ({told_values}) = ({winner_values})
-    ) AS told_as_stored
-FROM winner
-"""
-
-_MOVE_POSITION = """
-UPDATE {schema}.stream_position SET next_offset = %(until_offset)s, leader_epoch = %(leader_epoch)s, updated_at = now()
-WHERE topic_id = %(topic_id)s AND partition = %(partition)s
+SELECT partition, count(*) FILTER (WHERE is_stored) AS stored, count(*) FILTER (WHERE is_as_told) AS told_as_stored
+FROM fate
+GROUP BY partition
 """
 
 # The last statement, for it notes when the transaction was about to be committed.
-_WRITE_LEDGER = """
+_ACCOUNT = """
+UPDATE {schema}.stream_position SET next_offset = %(until_offset)s, leader_epoch = %(leader_epoch)s, updated_at = now()
+WHERE topic_id = %(topic_id)s AND partition = %(partition)s;
 INSERT INTO {schema}.batch (
     run_id, batch_id, topic_id, partition, log_epoch, from_offset, until_offset,
     received, stored, unchanged, superseded, quarantined, answers, empty
@@ -159,17 +155,14 @@ VALUES (
 class Statements:
     """The sink's statements for one schema."""
 
-    lock_position: Composed
-    create_staging: Composed
+    lock_positions: Composed
+    prepare: Composed
     copy_bars: Composed
     copy_answers: Composed
     merge_answers: Composed
     copy_quarantine: Composed
-    use_indexes: Composed
-    merge_revisions: Composed
     merge_bars: Composed
-    move_position: Composed
-    write_ledger: Composed
+    account: Composed
 
 
 @cache
@@ -182,24 +175,27 @@ def statements(schema: str = MARKET) -> Statements:
             bar=SQL(", ".join(BAR_COLUMNS)),
             answer=SQL(", ".join(ANSWER_COLUMNS)),
             winner=SQL(", ".join(f"coalesce(kept.{name}, told.{name}) AS {name}" for name in BAR_COLUMNS)),
-            **{f"{alias}_values": SQL(_values(alias)) for alias in ("told", "stored", "known", "winner", "excluded")},
+            values=SQL(", ".join(_VALUES)),
+            new_values=SQL(_new(_VALUES)),
+            new_telling=SQL(_new((*_VALUES, "source", "request_id", "fetched_at"))),
+            **{f"{alias}_values": SQL(_of(alias)) for alias in ("told", "stored", "winner", "excluded")},
         )
 
     return Statements(
-        lock_position=composed(_LOCK_POSITION),
-        create_staging=composed(_CREATE_STAGING),
+        lock_positions=composed(_LOCK_POSITIONS),
+        prepare=composed(_PREPARE),
         copy_bars=composed(_COPY_BARS),
         copy_answers=composed(_COPY_ANSWERS),
         merge_answers=composed(_MERGE_ANSWERS),
         copy_quarantine=composed(_COPY_QUARANTINE),
-        use_indexes=composed(_USE_INDEXES),
-        merge_revisions=composed(_MERGE_REVISIONS),
         merge_bars=composed(_MERGE_BARS),
-        move_position=composed(_MOVE_POSITION),
-        write_ledger=composed(_WRITE_LEDGER),
+        account=composed(_ACCOUNT),
     )
 
 
-def _values(alias: str) -> str:
-    """Return what two tellings of a bar may tell differently, in the order in which the greater one stands."""
-    return ", ".join(f"{alias}.{name}" for name in ("open", "high", "low", "close", "volume", "is_final"))
+def _of(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in _VALUES)
+
+
+def _new(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in names)

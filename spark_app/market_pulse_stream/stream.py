@@ -24,8 +24,8 @@ _PART_BYTES = 8 * 1024**2
 _FEW = 1_000
 # A task asks for where the log ends after each fetch, and then for more at once, which waits in vain for so long.
 _FETCH_WAIT_MILLISECONDS = 1
-# After each look at what it has fetched, Spark asks for the log's ends, which makes the client forget what is left of it:
-# a look takes all of one fetch.
+# After each look at what it has fetched, Spark asks for the log's ends, which makes the client forget what is left of
+# it: a look takes all of one fetch.
 _FETCH_BYTES = 4 * 1024**2
 _LOOK_RECORDS = _FETCH_BYTES // 64
 # Kafka's client asks a node that has died again and again until then; only the next try learns who leads in its place.

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 
 from market_pulse_stream.decode import Record, record_time
 from market_pulse_stream.postgresql import Database, is_transient
-from market_pulse_stream.sink import Account, Task, store
+from market_pulse_stream.sink import Account, Part, Task, store_parts
 
 # Below the time after which the consumer's health check calls a batch stuck, the last attempt's length included.
 RETRY_SECONDS = 60
@@ -41,32 +41,38 @@ class PartitionWriter:
     leader_epochs: Mapping[int, int | None] = dataclasses.field(default_factory=dict)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Store the task's records part by part, each in a transaction, and yield a row of `ACCOUNT_SCHEMA` for each.
+        """Store the task's records batch by batch, each in a transaction, and yield a row for each partition.
 
-        Parts, because a task may be larger than the memory that one of them takes, and have several partitions.
+        In batches, because a task may be larger than the memory that one of them takes.
         """
         reached = {partition: offsets.start for partition, offsets in self.read.items()}
         for batch in batches:
+            parts = []
             for partition, records in _by_partition(batch):
                 until = records[-1].offset + 1
-                account = self._store_with_patience(partition, records, range(reached[partition], until))
+                parts.append(Part(self._task(partition), records, range(reached[partition], until)))
                 reached[partition] = until
-                yield pa.RecordBatch.from_pylist(
-                    [dataclasses.asdict(account)], pa.schema([(name, pa.int64()) for name in _COUNTS])
-                )
+            if parts:
+                accounts = [dataclasses.asdict(account) for account in self._store_with_patience(parts)]
+                yield pa.RecordBatch.from_pylist(accounts, pa.schema([(name, pa.int64()) for name in _COUNTS]))
 
-    def store_rest(self, accounts: Iterable[Account]) -> Iterator[Account]:
+    def store_rest(self, accounts: Iterable[Account]) -> list[Account]:
         """Account for the offsets behind the last record of each partition, after the tasks gave these accounts."""
         reached = {partition: offsets.start for partition, offsets in self.read.items()}
         for account in accounts:
             reached[account.partition] = max(reached[account.partition], account.until_offset)
-        for partition, offsets in self.read.items():
-            if reached[partition] < offsets.stop:
-                yield self._store_with_patience(partition, [], range(reached[partition], offsets.stop))
+        rest = [
+            Part(self._task(partition), [], range(reached[partition], offsets.stop))
+            for partition, offsets in self.read.items()
+            if reached[partition] < offsets.stop
+        ]
+        return self._store_with_patience(rest) if rest else []
 
-    def _store_with_patience(self, partition: int, records: Sequence[Record], offsets: range) -> Account:
+    def _task(self, partition: int) -> Task:
         leader_epoch = self.leader_epochs.get(partition)
-        task = Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition, leader_epoch)
+        return Task(self.run_id, self.batch_id, self.topic_id, self.topic, partition, leader_epoch)
+
+    def _store_with_patience(self, parts: Sequence[Part]) -> list[Account]:
         for attempt in Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_after_delay(RETRY_SECONDS),
@@ -74,16 +80,16 @@ class PartitionWriter:
             reraise=True,
         ):
             with attempt:
-                return self._store(task, records, offsets)
+                return self._store(parts)
         raise AssertionError("the last attempt returns or raises")
 
-    def _store(self, task: Task, records: Sequence[Record], offsets: range) -> Account:
+    def _store(self, parts: Sequence[Part]) -> list[Account]:
         # Spark keeps the Python process from batch to batch, and with it the session and its staging table.
         session = _sessions.get(self.database)
         if session is None:
             session = _sessions[self.database] = self.database.connect("market-pulse consumer")
         try:
-            return store(session, task, records, offsets=offsets)
+            return store_parts(session, parts)
         except psycopg2.Error:
             _sessions.pop(self.database).close()
             raise

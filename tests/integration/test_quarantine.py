@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import psycopg2.extensions
 import pytest
 from typer.testing import CliRunner, Result
@@ -113,7 +114,7 @@ def test_what_a_wrong_clock_dated_ahead_is_stored_when_its_time_has_come(
 ) -> None:
     ahead = bar(minute=1, fetched_at=OPENING)
     told = [*records(ahead, bar(minute=2)), *records(bar(fetched_at=datetime(2100, 1, 1, tzinfo=UTC)), first=2)]
-    account = store(writer, task(database), [record._replace(appended_at=OPENING) for record in told])
+    account = store(writer, task(database), [msgspec.structs.replace(record, appended_at=OPENING) for record in told])
     assert (account.stored, account.quarantined) == (0, 3)
     assert database.query(_FATES) == [
         (0, "future_bar", None),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import count, pairwise
 from uuid import uuid4
 
+import msgspec
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
@@ -59,7 +60,7 @@ def test_a_record_that_is_no_bar_is_quarantined_and_its_neighbours_are_stored(
 ) -> None:
     nasty = b'\\N\t\r\n\x00\xff{"'
     good = records(bar(), bar(minute=1))
-    mixed = [good[0], Record(1, None, nasty), Record(2, b"IBM", None), good[1]._replace(offset=3)]
+    mixed = [good[0], Record(1, None, nasty), Record(2, b"IBM", None), msgspec.structs.replace(good[1], offset=3)]
     mixed += records(bar(minute=3, high="1.00"), first=4)
     account = store(writer, task(database), mixed)
     assert account == replace(account, received=5, stored=2, quarantined=3, until_offset=5)

@@ -35,7 +35,7 @@ class Attempts:
 
     def counted(self, *arguments: object, **options: object) -> object:
         self.count += 1
-        return sink.store(*arguments, **options)
+        return sink.store_parts(*arguments, **options)
 
     def _run(self) -> None:
         told = [*records(bar(fetched_at=_LATER, close="11.99")), Record(1, b"IBM", b"junk", APPENDED)]
@@ -60,7 +60,7 @@ def attempts(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "mp_postgresql_writer_password").write_text(PASSWORD)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     made = Attempts(database)
-    monkeypatch.setattr(writer, "store", made.counted)
+    monkeypatch.setattr(writer, "store_parts", made.counted)
     yield made
     for session in writer._sessions.values():  # noqa: SLF001 - what an executor's exit closes
         session.close()
@@ -115,15 +115,15 @@ def test_a_fault_that_stays_ends_the_task_with_nothing_in_quarantine(
 def test_a_session_that_is_terminated_in_its_transaction_is_tried_again(
     database: Database, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock_position: Callable[..., tuple[int, int]] = sink.lock_position
+    lock_positions: Callable[..., dict[int, tuple[int, int]]] = sink.lock_positions
 
-    def terminated(*arguments: object) -> tuple[int, int]:
-        locked = lock_position(*arguments)
+    def terminated(*arguments: object) -> dict[int, tuple[int, int]]:
+        locked = lock_positions(*arguments)
         if attempts.count == 1:
             database.end_sessions("writer")
         return locked
 
-    monkeypatch.setattr(sink, "lock_position", terminated)
+    monkeypatch.setattr(sink, "lock_positions", terminated)
     attempts.start()
     assert attempts.end() is None
     assert attempts.count == 2

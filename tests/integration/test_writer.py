@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from integration.services.database import Database
-from integration.services.records import APPENDED, as_arrow, bar, records, task
+from integration.services.records import APPENDED, OPENING, as_arrow, bar, records, task
 from market_pulse_stream import postgresql, writer
 from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Account
@@ -99,6 +100,34 @@ def test_a_task_of_several_partitions_has_an_account_for_each_part_of_each(
     assert told == [(0, 1, 3, 2, 0), (1, 4, 5, 1, 0), (1, 5, 7, 1, 1)]
     assert list(written.store_rest(accounts)) == []
     assert database.query("SELECT count(*)::int FROM market.bar") == [(5,)]
+
+
+def test_partitions_that_come_together_are_stored_together(
+    database: Database, sink: postgresql.Database, write: Callable[[int, int], list[dict[str, int]]]
+) -> None:
+    assert write(0, 1)[0]["until_offset"] == 1
+    topic_id = UUID(database.query("SELECT topic_id::text FROM market.stream_position")[0][0])
+    database.query(
+        "INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, 1, 'bars', 0)",
+        str(topic_id),
+    )
+    # A symbol has changed its partition, a bar is told twice, and one record is no bar.
+    newer = bar(minute=1, close="11.50", fetched_at=OPENING + timedelta(minutes=9))
+    of_zero = as_arrow([*records(bar(minute=1), bar(minute=1), newer, first=1), Record(4, b"IBM", b"junk")])
+    of_one = as_arrow(records(bar(minute=1), bar("AAPL"), first=0), partition=1)
+    (together,) = pa.Table.from_batches([of_zero, of_one]).combine_chunks().to_batches()
+    written = PartitionWriter(sink, uuid4(), 1, topic_id, "bars", {0: range(1, 5), 1: range(2)})
+    (made,) = written(iter([together]))
+    zero, one = (Account(**row) for row in made.to_pylist())
+    assert (zero.received, zero.stored, zero.unchanged, zero.superseded, zero.quarantined) == (4, 1, 0, 2, 1)
+    assert (one.received, one.stored, one.unchanged, one.superseded) == (2, 1, 0, 1)
+    committed = "SELECT partition, xmin::text FROM market.{} WHERE {} ORDER BY partition"
+    rows = database.query(committed.format("batch", "batch_id = 1"))
+    assert [partition for partition, _ in rows] == [0, 1]
+    assert database.query(committed.format("stream_position", "true")) == rows
+    assert len({transaction for _, transaction in rows}) == 1
+    told = "SELECT partition, record_offset::int, close::text FROM market.bar_revision WHERE symbol = 'IBM'"
+    assert sorted(database.query(f"{told} AND bar_time > %s", OPENING)) == [(0, 3, "11.50"), (1, 0, "11.25")]
 
 
 def test_memory_is_that_of_a_part_however_large_the_task(database: Database, sink: postgresql.Database) -> None:

@@ -74,7 +74,7 @@ def test_an_answers_row_has_every_field_of_the_contract_but_version_and_kind() -
 
 def test_a_row_has_every_field_of_the_contract_but_the_version() -> None:
     assert set(BAR_COLUMNS) == {field.name for field in msgspec.structs.fields(Bar)} - {"v"}
-    row = dict(zip([*BAR_COLUMNS, "offset"], bar_line(_BAR, 7).rstrip("\n").split("\t"), strict=True))
+    row = dict(zip([*BAR_COLUMNS, "partition", "offset"], bar_line(_BAR, 2, 7).rstrip("\n").split("\t"), strict=True))
     assert (row["low"], row["bar_time"], row["is_final"]) == ("9.50", "2026-05-15T12:00:00+00:00", "True")
 
 
@@ -88,7 +88,7 @@ def test_no_text_of_a_bar_that_breaks_no_rule_can_break_out_of_its_field(name: s
     bar = msgspec.structs.replace(_BAR, **{name: text[:place] + letter + text[place:]})
     if first_violation(bar) is None:
         values = [str(getattr(bar, column)).replace(" 12:", "T12:") for column in BAR_COLUMNS]
-        assert bar_line(bar, 7) == copy_line([*values, 7])
+        assert bar_line(bar, 2, 7) == copy_line([*values, 2, 7])
 
 
 def test_null_bytes_and_separators_are_told_apart() -> None:

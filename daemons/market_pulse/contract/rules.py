@@ -23,6 +23,8 @@ CLOCK_SKEW = timedelta(minutes=1)
 # The vendor's clock and the one of the host that asks it.
 _VENDOR_SKEW = timedelta(seconds=5)
 _INTERVALS = frozenset(interval.value for interval in Interval)
+# The words of a sound bar, all at once; none of them has a space in it.
+_WORDS = re.compile(" ".join(rule.pattern for rule in (SYMBOL, _TOKEN, _TOKEN, *[_PRICE] * 4, _VOLUME)))
 
 
 def first_violation(record: Bar | AnswerRecord, replayed_at: datetime | None = None) -> Rejection | None:
@@ -32,13 +34,35 @@ def first_violation(record: Bar | AnswerRecord, replayed_at: datetime | None = N
     """
     if not isinstance(record, Bar):
         return next(_answer_violations(record), None)
-    # Not generators, as below: each bar comes this way.
+    return None if is_sound(record) else broken_rule(record, replayed_at)
+
+
+def is_sound(bar: Bar) -> bool:
+    """Tell a bar that breaks no rule in half the time that naming the broken one takes; most bars are sound."""
+    words = f"{bar.symbol} {bar.source} {bar.request_id} {bar.open} {bar.high} {bar.low} {bar.close} {bar.volume}"
+    if not _WORDS.fullmatch(words):
+        return False
+    low, high, told, begun = Decimal(bar.low), Decimal(bar.high), bar.fetched_at, bar.bar_time
     return (
-        _common_violation(record, ("source", "request_id"))
-        or _time_violation(record, ("bar_time", "fetched_at"))
-        or _future_violation(record, replayed_at)
-        or _price_violation(record)
-        or _volume_violation(record)
+        bar.v == VERSION
+        and bar.interval in _INTERVALS
+        and told.tzinfo is begun.tzinfo is UTC
+        and min(told.year, begun.year) >= _FIRST_YEAR
+        and begun - told <= _VENDOR_SKEW
+        and 0 < low <= Decimal(bar.open) <= high
+        and low <= Decimal(bar.close) <= high
+        and int(bar.volume) <= _MAX_VOLUME
+    )
+
+
+def broken_rule(bar: Bar, replayed_at: datetime | None = None) -> Rejection | None:
+    """Return the first rule that a bar breaks, rule by rule; see `first_violation`."""
+    return (
+        _common_violation(bar, ("source", "request_id"))
+        or _time_violation(bar, ("bar_time", "fetched_at"))
+        or _future_violation(bar, replayed_at)
+        or _price_violation(bar)
+        or _volume_violation(bar)
     )
 
 

@@ -86,7 +86,7 @@ def _parts(load: Load, connections: int) -> list[list[bytes]]:
     """Return for each connection the lines of its transactions."""
     lines: list[list[bytes]] = [[] for _ in range(connections)]
     for partition, bar in load.bars():
-        fields, _, _ = bar_line(bar, 0).rpartition("\t")
+        fields = bar_line(bar, 0, 0).removesuffix("\t0\t0\n")
         lines[partition % connections].append(f"{fields}\n".encode())
     return [
         [b"".join(part[first : first + _TRANSACTION]) for first in range(0, len(part), _TRANSACTION)] for part in lines

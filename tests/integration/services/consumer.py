@@ -74,7 +74,8 @@ def consumer(
     jaas = f"-Djava.security.auth.login.config={directory}/mp_kafka_consumer_jaas"
     # One that is killed leaves its scratch files.
     scratch = f"-Djava.io.tmpdir={directory}"
-    options += ["--conf", f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={logging} {jaas} {scratch}"]
+    java = f"{role_vars('consumer')['_consumer_collector']} -Dlog4j2.configurationFile={logging} {jaas} {scratch}"
+    options += ["--conf", f"spark.driver.extraJavaOptions={java}"]
     values = {
         "kafka_authority": broker.settings.kafka_authority,
         "kafka_bootstrap_servers": broker.bootstrap_servers,

@@ -105,8 +105,13 @@ def mixed_batches(count: int) -> list[list[Record]]:
 
 def as_arrow(told: Sequence[Record], partition: int = 0) -> pa.RecordBatch:
     """Return records as Spark hands them to a task."""
-    offsets, keys, values, _ = map(list, zip(*told, strict=True))
-    columns = [[partition] * len(told), offsets, keys, values, [int(APPENDED.timestamp() * 1000)] * len(told)]
+    columns = [
+        [partition] * len(told),
+        [record.offset for record in told],
+        [record.key for record in told],
+        [record.value for record in told],
+        [int(APPENDED.timestamp() * 1000)] * len(told),
+    ]
     return pa.RecordBatch.from_arrays(list(map(pa.array, columns)), ["partition", "offset", "key", "value", "time"])
 
 
