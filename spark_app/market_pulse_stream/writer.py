@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg2
 import pyarrow as pa
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
+from pyspark.sql.types import LongType, StructField, StructType
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from market_pulse_stream.decode import Record, record_time
@@ -18,7 +19,7 @@ from market_pulse_stream.sink import Account, Part, Task, store_parts
 # Below the time after which the consumer's health check calls a batch stuck, the last attempt's length included.
 RETRY_SECONDS = 60
 _COUNTS = [field.name for field in dataclasses.fields(Account)]
-ACCOUNT_SCHEMA = ", ".join(f"{name} bigint" for name in _COUNTS)
+ACCOUNT_SCHEMA = StructType([StructField(name, LongType()) for name in _COUNTS])
 
 _sessions: dict[Database, Connection] = {}
 
