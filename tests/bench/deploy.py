@@ -1,17 +1,19 @@
-"""How long the demo on a lab host takes to stand, role by role.
+"""How long the demo on a lab host takes to stand, role by role, and how much memory it takes, unit by unit.
 
 Not run by ``make bench``, for it takes a quarter of an hour and the place of ``make up``:
 ``python tests/bench/deploy.py --write``. The first deployment finds an empty cache, the second one a full one, and the
-third finds everything done.
+third finds everything done; with ``--warm`` the first one is left out, and the cache is the user's own.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +26,8 @@ _SITE = "ansible-playbook -i ansible/inventories/lab ansible/site.yml"
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
+_UNIT = re.compile(r"/market-pulse-lab-[^/\n]*/.*?([\w@.-]+\.service)$", re.MULTILINE)
+_PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 
 
 @dataclass
@@ -67,16 +71,54 @@ def _table(titles: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def deployed(environment: Mapping[str, str]) -> list[Step]:
-    """Deploy the demo three times, and remove it."""
+def footprint() -> Mapping[str, float]:
+    """Return how many MiB the processes of each unit of the demo take, what they share counted once.
+
+    Its processes are this machine's, too, where the kernel tells of each in which unit of which host it is.
+    """
+    taken: dict[str, float] = defaultdict(float)
+    for process in Path("/proc").glob("[0-9]*"):
+        # One that has ended meanwhile takes none.
+        with contextlib.suppress(OSError):
+            if unit := unit_of((process / "cgroup").read_text()):
+                taken[unit] += proportional((process / "smaps_rollup").read_text())
+    return taken
+
+
+def unit_of(cgroups: str) -> str | None:
+    """Return the unit of a lab host that a process is in, by its cgroups, or None if it is in none."""
+    found = _UNIT.search(cgroups)
+    return found[1] if found else None
+
+
+def proportional(rollup: str) -> float:
+    """Return how many MiB a process takes, by the sum of its maps; none where it has no memory, as one that ends."""
+    return sum(int(kibibytes) for kibibytes in _PROPORTIONAL.findall(rollup)) / 1024
+
+
+def footprint_table(taken: Mapping[str, float]) -> str:
+    """Return how much memory each unit takes, the most first, and all of them."""
+    rows = [["all of the host", f"{sum(taken.values()):,.0f}"]]
+    rows += [
+        [unit, f"{mebibytes:,.0f}"]
+        for unit, mebibytes in sorted(taken.items(), key=lambda item: -item[1])
+        if mebibytes >= 1
+    ]
+    return _table(["unit", "MiB"], rows)
+
+
+def deployed(environment: Mapping[str, str], *, is_warm: bool) -> tuple[list[Step], Mapping[str, float]]:
+    """Deploy the demo three times, or twice where the cache is full, look at what it takes, and remove it."""
     if (ROOT / ".lab" / "demo").exists():
         sys.exit("`make down` first: the demo stands already")
+    steps = []
     try:
-        steps = [timed("empty cache", "make up", environment)]
-        subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        if not is_warm:
+            steps.append(timed("empty cache", "make up", environment))
+            subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         steps.append(timed("full cache", "make up", environment))
         steps.append(timed("once more", _SITE, environment))
-        return steps
+        return steps, footprint()
     finally:
         subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
 
@@ -88,15 +130,18 @@ def main(wish: argparse.Namespace) -> None:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-            "MARKET_PULSE_CACHE": f"{place}/cache",
+            **({} if wish.warm else {"MARKET_PULSE_CACHE": f"{place}/cache"}),
         }
-        told = steps_table(deployed(environment))
-    print(told)
-    if wish.write:
-        page.put("deploy", f"As of {datetime.now(UTC).date().isoformat()}:\n\n{told}")
+        steps, taken = deployed(environment, is_warm=wish.warm)
+    told = {"deploy": steps_table(steps), "footprint": footprint_table(taken)}
+    for section, lines in told.items():
+        print(lines)
+        if wish.write:
+            page.put(section, f"As of {datetime.now(UTC).date().isoformat()}:\n\n{lines}")
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
+    arguments.add_argument("--warm", action="store_true", help="leave out the deployment that finds an empty cache")
     main(arguments.parse_args())

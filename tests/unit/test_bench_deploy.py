@@ -1,0 +1,39 @@
+"""What the bench of the deployment makes of what it reads."""
+
+import pytest
+
+from bench.deploy import Step, footprint_table, proportional, steps_table, unit_of
+
+_CGROUPS = """9:name=systemd:/market-pulse-lab-demo/payload/system.slice/market-pulse-kafka.service
+8:pids:/market-pulse-lab-demo
+0::/market-pulse-lab-demo/payload/system.slice/market-pulse-kafka.service
+"""
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "unit"),
+    [
+        (_CGROUPS, "market-pulse-kafka.service"),
+        (
+            "0::/market-pulse-lab-a/payload/system.slice/system-postgresql.slice/postgresql@17-main.service\n",
+            "postgresql@17-main.service",
+        ),
+        ("0::/market-pulse-lab-a/payload/init.scope\n", None),
+        ("0::/system.slice/market-pulse-kafka.service\n", None),
+    ],
+)
+def test_a_process_is_told_by_its_unit_on_a_lab_host(cgroups: str, unit: str | None) -> None:
+    assert unit_of(cgroups) == unit
+
+
+def test_memory_is_what_is_shared_in_part() -> None:
+    rollup = "5635-7fff ---p 00000000 00:00 0 [rollup]\nRss:    4096 kB\nPss:    1536 kB\nPss_Anon:    512 kB\n"
+    assert proportional(rollup) == 1.5
+    assert proportional("") == 0
+    told = footprint_table({"ssh.service": 0.4, "a.service": 1.5, "b.service": 1023})
+    assert told.splitlines()[2:] == ["| all of the host | 1,025 |", "| b.service | 1,023 |", "| a.service | 2 |"]
+
+
+def test_the_roles_that_take_a_second_are_told_the_longest_first() -> None:
+    steps = [Step("cold", 60, {"java": 0.6, "app": 40.2, "unit": 12}), Step("warm", 30, {"unit": 11.4})]
+    assert steps_table(steps).splitlines()[2:] == ["| all of it | 60 | 30 |", "| app | 40 | 0 |", "| unit | 12 | 11 |"]
