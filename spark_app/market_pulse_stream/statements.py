@@ -1,4 +1,4 @@
-"""The SQL of the sink: one transaction per part of a task, set by set, in this order.
+"""The SQL of the sink: one transaction for the parts that come together, statement by statement, in this order.
 
 The same statements fill `market` and any schema that was made like it: see `market_pulse_stream.scratch`.
 """
