@@ -79,13 +79,13 @@ def lives(database: Database, tmp_path: Path) -> Iterator[Callable[[int], Lives]
 def test_a_life_that_ends_at_any_step_of_a_batch_loses_and_doubles_nothing(
     postgresql: Server, database: Database, lives: Callable[[int], Lives]
 ) -> None:
-    batches, steps = 30, 27
+    batches, steps = 30, 22
     sink = lives(batches)
     ends = []
     for step in range(1, steps + 1):
         sink.live(die_at=step, most=1)
         ends.append(sink.end())
-    assert ends[:20] == [signal.SIGKILL] * 20
+    assert ends[:16] == [signal.SIGKILL] * 16
     assert ends[-1] == 0
     sink.live()
     assert sink.end() == 0
