@@ -112,6 +112,18 @@ def test_a_revision_wins_by_when_it_was_fetched_not_by_when_it_came(
     assert history == [("11.25",), ("11.50",), ("11.25",)]
 
 
+def test_a_bar_that_somebody_deleted_comes_back_with_its_telling(
+    database: Database, writer: psycopg2.extensions.connection
+) -> None:
+    first = task(database)
+    store(writer, first, records(bar()))
+    database.query("DELETE FROM market.bar")
+    again = store(writer, replace(first, batch_id=1), records(bar(), first=1))
+    assert (again.stored, again.unchanged, again.superseded) == (1, 0, 0)
+    assert database.query("SELECT close::text FROM market.bar") == [("11.25",)]
+    assert database.query("SELECT count(*)::int FROM market.bar_revision") == [(1,)]
+
+
 def test_keys_are_looked_up_by_index_in_tables_that_were_empty_when_they_were_analysed(
     database: Database, writer: psycopg2.extensions.connection
 ) -> None:

@@ -64,6 +64,16 @@ def test_a_missing_privilege_is_not_retried(
         write(0, 1)
 
 
+def with_second_partition(database: Database, next_offset: int) -> UUID:
+    """Give the topic that is stored a second partition, and return the topic's id."""
+    ((topic_id,),) = database.query(
+        "INSERT INTO market.stream_position (topic_id, partition, topic, next_offset)"
+        " SELECT topic_id, 1, topic, %s FROM market.stream_position RETURNING topic_id::text",
+        next_offset,
+    )
+    return UUID(topic_id)
+
+
 def test_an_empty_task_writes_nothing(sink: postgresql.Database) -> None:
     assert list(PartitionWriter(sink, uuid4(), 0, uuid4(), "bars", {})(iter([]))) == []
 
@@ -86,11 +96,7 @@ def test_a_task_of_several_partitions_has_an_account_for_each_part_of_each(
     database: Database, sink: postgresql.Database, write: Callable[[int, int], list[dict[str, int]]]
 ) -> None:
     assert write(0, 1)[0]["until_offset"] == 1
-    topic_id = UUID(database.query("SELECT topic_id::text FROM market.stream_position")[0][0])
-    database.query(
-        "INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, 1, 'bars', 4)",
-        str(topic_id),
-    )
+    topic_id = with_second_partition(database, next_offset=4)
     of_zero = as_arrow(records(bar(minute=1), bar(minute=2), first=1), partition=0)
     of_one = [as_arrow(records(bar("AAPL", minute), first=minute), partition=1) for minute in (4, 6)]
     mixed = pa.Table.from_batches([of_zero, of_one[0]]).combine_chunks().to_batches()
@@ -106,11 +112,7 @@ def test_partitions_that_come_together_are_stored_together(
     database: Database, sink: postgresql.Database, write: Callable[[int, int], list[dict[str, int]]]
 ) -> None:
     assert write(0, 1)[0]["until_offset"] == 1
-    topic_id = UUID(database.query("SELECT topic_id::text FROM market.stream_position")[0][0])
-    database.query(
-        "INSERT INTO market.stream_position (topic_id, partition, topic, next_offset) VALUES (%s, 1, 'bars', 0)",
-        str(topic_id),
-    )
+    topic_id = with_second_partition(database, next_offset=0)
     # A symbol has changed its partition, a bar is told twice, and one record is no bar.
     newer = bar(minute=1, close="11.50", fetched_at=OPENING + timedelta(minutes=9))
     of_zero = as_arrow([*records(bar(minute=1), bar(minute=1), newer, first=1), Record(4, b"IBM", b"junk")])
