@@ -1,10 +1,12 @@
 """From Kafka records to the rows that are copied into PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
+import pyarrow as pa
 
 from market_pulse import contract
 from market_pulse.contract import AnswerRecord, Bar, Rejection
@@ -43,8 +45,12 @@ ANSWER_COLUMNS = (
     "covers_from",
     "covers_until",
 )
+# What Kafka gives of a record; the time in milliseconds since 1970, and -1 where it is not known.
+COLUMNS = pa.schema(
+    [("offset", pa.int64()), ("key", pa.binary()), ("value", pa.binary()), ("milliseconds", pa.int64())]
+)
 # The year 10000, which Python does not know.
-_MAX_MILLISECONDS = 253_402_300_800_000
+MAX_MILLISECONDS = 253_402_300_800_000
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\\\0"})
 
 
@@ -63,6 +69,14 @@ class Rejected(NamedTuple):
 
     record: Record
     rejection: Rejection
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Bars as lines of COPY's text format, and how many they are."""
+
+    count: int
+    text: bytes
 
 
 class Decoded(NamedTuple):
@@ -87,9 +101,22 @@ def decode(records: Iterable[Record], replayed_at: datetime | None = None) -> De
     return decoded
 
 
+def columns(records: Sequence[Record]) -> pa.RecordBatch:
+    """Return records of a partition as Spark hands them over, column by column: offset, key, value, milliseconds."""
+    times = [-1 if record.appended_at is None else int(record.appended_at.timestamp() * 1000) for record in records]
+    told = [[getattr(record, name) for record in records] for name in COLUMNS.names[:3]]
+    return pa.RecordBatch.from_arrays(list(map(pa.array, [*told, times], COLUMNS.types)), schema=COLUMNS)
+
+
+def rows(records: pa.RecordBatch) -> list[Record]:
+    """Return the records of such columns."""
+    offset, key, value, milliseconds = (column.to_pylist() for column in records.columns)
+    return list(map(Record, offset, key, value, map(record_time, milliseconds)))
+
+
 def record_time(milliseconds: int) -> datetime | None:
     """Return a record's own time from Kafka's milliseconds since 1970; None for what is no time."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 <= milliseconds < _MAX_MILLISECONDS else None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 <= milliseconds < MAX_MILLISECONDS else None
 
 
 def copy_line(fields: Sequence[str | int | bool | bytes | None]) -> str:
@@ -107,6 +134,12 @@ def bar_line(bar: Bar, partition: int, offset: int) -> str:
         f"{bar.volume}\t{bar.is_final}\t{bar.source}\t{bar.request_id}\t{bar.fetched_at.isoformat()}\t"
         f"{partition}\t{offset}\n"
     )
+
+
+def bar_lines(bars: Iterable[tuple[Record, Bar]], partition: int) -> Lines:
+    """Return the lines of bars of one partition, and of the records that told them."""
+    lines = [bar_line(bar, partition, record.offset) for record, bar in bars]
+    return Lines(len(lines), "".join(lines).encode())
 
 
 def answer_row(answer: AnswerRecord) -> tuple[str | int | None, ...]:

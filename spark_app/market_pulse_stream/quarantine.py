@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - the dri
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL, Composed
 
-from market_pulse_stream.decode import Decoded, Record, decode
+from market_pulse_stream.decode import Decoded, Record, bar_lines, decode
 from market_pulse_stream.sink import Task, copy_rows, lock_positions, store_answers, store_bars
 from market_pulse_stream.statements import statements
 
@@ -195,7 +195,7 @@ class _Log(NamedTuple):
 
 def _store(cursor: Cursor, log: _Log, chunk: Sequence[Kept], requested_by: str) -> Replayed:
     decoded = decode((kept.record for kept in chunk), _now(cursor))
-    fates = store_bars(cursor, statements(), {log.partition: decoded.bars})[log.partition]
+    fates = store_bars(cursor, statements(), {log.partition: bar_lines(decoded.bars, log.partition)})[log.partition]
     store_answers(cursor, statements(), decoded.answers)
     done = Replayed(len(chunk), *fates, len(decoded.answers), len(decoded.rejected))
     cursor.execute(_CREATE_STAGING)

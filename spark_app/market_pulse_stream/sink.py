@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
+import pyarrow as pa
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extras import execute_batch
 from psycopg2.sql import Composable
 
-from market_pulse.contract import AnswerRecord, Bar
+from market_pulse.contract import AnswerRecord
 from market_pulse.errors import PositionError
-from market_pulse_stream.decode import Decoded, Record, answer_row, bar_line, copy_line, decode
+from market_pulse_stream.decode import Lines, Record, Rejected, answer_row, bar_lines, columns, copy_line, decode, rows
 from market_pulse_stream.statements import MARKET, Statements, statements
+from market_pulse_stream.usual import usual
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,13 @@ class Account:
 
 
 class Part(NamedTuple):
-    """What was read of one partition: its records in order of their offsets, and all offsets, with or without one."""
+    """What was read of one partition: its records in order of their offsets, and all offsets, with or without one.
+
+    Columns of the records see `decode.columns`.
+    """
 
     task: Task
-    records: Sequence[Record]
+    records: pa.RecordBatch
     offsets: range
 
 
@@ -76,11 +82,10 @@ class _Fresh(NamedTuple):
     part: Part
     position: int
     log_epoch: int
-    decoded: Decoded
-
-    @property
-    def skipped(self) -> int:
-        return len(self.part.records) - sum(len(kind) for kind in self.decoded)
+    skipped: int
+    bars: Lines
+    answers: Sequence[AnswerRecord]
+    rejected: Sequence[Rejected]
 
     @property
     def is_nothing(self) -> bool:
@@ -100,7 +105,7 @@ def store(
     """
     if offsets is None:
         offsets = range(records[0].offset, records[-1].offset + 1) if records else range(0)
-    return store_parts(connection, [Part(task, records, offsets)], schema)[0]
+    return store_parts(connection, [Part(task, columns(records), offsets)], schema)[0]
 
 
 def store_parts(connection: Connection, parts: Sequence[Part], schema: str = MARKET) -> list[Account]:
@@ -119,8 +124,8 @@ def store_parts(connection: Connection, parts: Sequence[Part], schema: str = MAR
     with connection, connection.cursor() as cursor:
         positions = lock_positions(cursor, sql, [part.task for part in parts])
         fresh = [_fresh(part, *positions[part.task.partition]) for part in parts]
-        fates = store_bars(cursor, sql, {each.part.task.partition: each.decoded.bars for each in fresh})
-        store_answers(cursor, sql, [answer for each in fresh for answer in each.decoded.answers])
+        fates = store_bars(cursor, sql, {each.part.task.partition: each.bars for each in fresh})
+        store_answers(cursor, sql, [answer for each in fresh for answer in each.answers])
         copy_rows(cursor, sql.copy_quarantine, (row for each in fresh for row in _quarantine_rows(each)))
         accounts = [_account(each, fates[each.part.task.partition]) for each in fresh]
         facts = [
@@ -149,18 +154,17 @@ def lock_positions(cursor: Cursor, sql: Statements, tasks: Sequence[Task]) -> di
     return positions
 
 
-def store_bars(cursor: Cursor, sql: Statements, bars: Mapping[int, Sequence[tuple[Record, Bar]]]) -> dict[int, Fates]:
+def store_bars(cursor: Cursor, sql: Statements, bars: Mapping[int, Lines]) -> dict[int, Fates]:
     """Merge bars, by the partition that they travelled through; return what became of those of each."""
     cursor.execute(sql.prepare)
-    lines = (bar_line(bar, partition, record.offset) for partition, told in bars.items() for record, bar in told)
-    if not copy_lines(cursor, sql.copy_bars, lines):
+    if not copy_text(cursor, sql.copy_bars, b"".join(told.text for told in bars.values())):
         return dict.fromkeys(bars, Fates())
     cursor.execute(sql.merge_bars)
     counts = {partition: (stored, told_as_stored) for partition, stored, told_as_stored in cursor}
     fates = {}
     for partition, told in bars.items():
         stored, told_as_stored = counts.get(partition, (0, 0))
-        fates[partition] = Fates(stored, told_as_stored - stored, len(told) - told_as_stored)
+        fates[partition] = Fates(stored, told_as_stored - stored, told.count - told_as_stored)
     return fates
 
 
@@ -177,14 +181,19 @@ def _fresh(part: Part, position: int, log_epoch: int) -> _Fresh:
             f"topic {part.task.topic} partition {part.task.partition} was read from offset {part.offsets.start} on, "
             f"but offsets {position} to {part.offsets.start - 1} were never read; the next start begins there"
         )
-    return _Fresh(part, position, log_epoch, decode(record for record in part.records if record.offset >= position))
+    skipped = int(np.searchsorted(part.records.column("offset").to_numpy(), position))
+    bars, others = usual(part.records.slice(skipped), part.task.partition)
+    decoded = decode(rows(others))
+    more = bar_lines(decoded.bars, part.task.partition)
+    whole = Lines(bars.count + more.count, bars.text + more.text)
+    return _Fresh(part, position, log_epoch, skipped, whole, decoded.answers, decoded.rejected)
 
 
 def _account(fresh: _Fresh, fates: Fates) -> Account:
     partition, until = fresh.part.task.partition, fresh.part.offsets.stop
     if fresh.is_nothing:
         return Account(partition, fresh.position, fresh.position, skipped=fresh.skipped)
-    bars, answers, rejected = (len(kind) for kind in fresh.decoded)
+    bars, answers, rejected = fresh.bars.count, len(fresh.answers), len(fresh.rejected)
     return Account(
         partition,
         from_offset=fresh.position,
@@ -205,7 +214,7 @@ def _facts(fresh: _Fresh) -> dict[str, object]:
 
 def _quarantine_rows(fresh: _Fresh) -> Iterator[Sequence[str | int | bytes | None]]:
     task = fresh.part.task
-    for record, rejection in fresh.decoded.rejected:
+    for record, rejection in fresh.rejected:
         yield (
             str(task.topic_id),
             task.partition,
@@ -222,17 +231,11 @@ def _quarantine_rows(fresh: _Fresh) -> Iterator[Sequence[str | int | bytes | Non
 
 def copy_rows(cursor: Cursor, statement: Composable, rows: Iterable[Sequence[str | int | bool | bytes | None]]) -> None:
     """Send rows to a statement ``COPY … FROM STDIN``; none, and nothing is sent."""
-    copy_lines(cursor, statement, map(copy_line, rows))
+    copy_text(cursor, statement, "".join(map(copy_line, rows)).encode())
 
 
-def copy_lines(cursor: Cursor, statement: Composable, lines: Iterable[str]) -> bool:
+def copy_text(cursor: Cursor, statement: Composable, text: bytes) -> bool:
     """Send lines of COPY's text format to a statement ``COPY … FROM STDIN``, and return whether there are any."""
-    # As bytes: a buffer of text takes four of them for each letter.
-    buffer = io.BytesIO()
-    for line in lines:
-        buffer.write(line.encode())
-    if not buffer.tell():
-        return False
-    buffer.seek(0)
-    cursor.copy_expert(statement, buffer)
-    return True
+    if text:
+        cursor.copy_expert(statement, io.BytesIO(text))
+    return bool(text)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -159,9 +160,12 @@ def test_a_failure_stores_none_and_marks_none(
 def test_many_are_replayed_in_parts(
     database: Database, writer: psycopg2.extensions.connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first, odd = task(database), records(*(bar(minute=minute, volume="5") for minute in range(2500)))
     with monkeypatch.context() as release:
         release.setattr(contract, "decode", refuse_odd_volumes)
-        store(writer, task(database), records(*(bar(minute=minute, volume="5") for minute in range(2500))))
+        # So few that each of them is decoded by itself.
+        for number in range(0, 2500, 250):
+            store(writer, replace(first, batch_id=number), odd[number : number + 250])
     parts = list(quarantine.replay(writer, _CHOICE, "someone"))
     assert [part.stored for part in parts] == [1000, 1000, 500]
     assert database.query("SELECT count(*) FROM market.bar") == [(2500,)]

@@ -5,11 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import event, given, settings
-from hypothesis import strategies as st
 
 from market_pulse.contract import MAX_MESSAGE_BYTES, Interval, Reason, Rejection, decode, encode, first_violation
-from market_pulse.contract.rules import broken_rule, is_sound
 from support.good_records import ANSWER, GOOD, wire, with_fields
 
 
@@ -65,45 +62,6 @@ def test_a_broken_rule_is_named(changed: dict[str, Any], reason: Reason) -> None
     assert violation is not None
     assert violation.reason is reason
     assert decode(bar.symbol.encode(), encode(bar)) == violation
-
-
-_WORDS = st.sampled_from(
-    ["", " ", "IBM", "IBM simulator", "BRK.B", "r-1", "1min", "0", "1", "1.50", "1.5 1.5", "-1", "NaN"]
-)
-_PRICES = st.sampled_from(["0", "0.00", "1", "1.0", "1.50", "1.500", "2", "1e0", "9" * 12, "9" * 13, "٣", "1\n"])
-_TIMES = st.sampled_from(
-    [
-        GOOD.bar_time,
-        GOOD.fetched_at,
-        GOOD.fetched_at.replace(tzinfo=None),
-        GOOD.bar_time.astimezone(timezone(timedelta(hours=1))),
-        datetime(1970, 12, 31, tzinfo=UTC),
-        GOOD.fetched_at + timedelta(days=1),
-    ]
-)
-
-
-@settings(deadline=None, max_examples=2_000)
-@given(
-    words=st.dictionaries(st.sampled_from(["symbol", "source", "request_id", "interval"]), _WORDS, max_size=2),
-    prices=st.just({}) | st.fixed_dictionaries(dict.fromkeys(("open", "high", "low", "close"), _PRICES)),
-    others=st.fixed_dictionaries(
-        {},
-        optional={
-            "v": st.integers(0, 2),
-            "volume": st.sampled_from(["0", "", "-1", "1.5", str(2**63 - 1), str(2**63), "9" * 20]) | _WORDS,
-            "bar_time": _TIMES,
-            "fetched_at": _TIMES,
-        },
-    ),
-)
-def test_a_bar_is_sound_if_it_breaks_no_rule_and_only_then(
-    words: dict[str, str], prices: dict[str, str], others: dict[str, object]
-) -> None:
-    bar = with_fields(**words, **prices, **others)
-    sound = is_sound(bar)
-    event(f"sound: {sound}")
-    assert sound == (broken_rule(bar) is None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from integration.services.database import Database
 from market_pulse.contract import AnswerRecord, Bar, encode
-from market_pulse_stream.decode import Record
+from market_pulse_stream.decode import Record, columns
 from market_pulse_stream.sink import Task
 
 OPENING = datetime(2026, 5, 15, 13, 30, tzinfo=UTC)
@@ -105,14 +105,9 @@ def mixed_batches(count: int) -> list[list[Record]]:
 
 def as_arrow(told: Sequence[Record], partition: int = 0) -> pa.RecordBatch:
     """Return records as Spark hands them to a task."""
-    columns = [
-        [partition] * len(told),
-        [record.offset for record in told],
-        [record.key for record in told],
-        [record.value for record in told],
-        [int(APPENDED.timestamp() * 1000)] * len(told),
-    ]
-    return pa.RecordBatch.from_arrays(list(map(pa.array, columns)), ["partition", "offset", "key", "value", "time"])
+    told = columns(list(told))
+    of_partition = pa.array([partition] * told.num_rows, pa.int32())
+    return pa.RecordBatch.from_arrays([of_partition, *told.columns], ["partition", *told.schema.names])
 
 
 def answer_of(*told: Bar, **changed: object) -> AnswerRecord:
