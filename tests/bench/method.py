@@ -13,6 +13,8 @@ from typing import TypeVar
 from bench.tables import column
 
 LEAST_PAIRS = 5
+# Java compiles what it repeats for a minute and longer.
+WARM_UP_PAIRS = 3
 
 Outcome = TypeVar("Outcome")
 

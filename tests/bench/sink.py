@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.comparing import Compared, parser, run
 from bench.fill import Feeder, feeder
-from bench.method import Pair, Rate, in_turn, rewrites, summary
+from bench.method import WARM_UP_PAIRS, Pair, Rate, in_turn, rewrites, summary
 from bench.registry import NAMES, contestant, fed, usual_loads
 from bench.rounds import Contestant, Round
 from bench.stack import route
@@ -32,7 +32,8 @@ class Blocks:
         """Return what came out of so many pairs after a warm-up."""
         if kind is Kind.AGAIN:
             self._pair(Kind.FRESH, 0)
-        self._pair(kind, 0)
+        for number in range(max(1, WARM_UP_PAIRS - self._rounds)):
+            self._pair(kind, number)
         measured = [self._pair(kind, number) for number in range(pairs)]
         return summary(
             (kind, self._other.way.name),
