@@ -42,6 +42,7 @@ bench: artifacts ## how fast, against limits and peers; in full as docs/performa
 	$(BENCH)/sink.py $(BARS:%=--bars %) $(SINK)
 	$(BENCH)/latency.py $(LATENCY)
 	$(BENCH)/producer.py $(PRODUCER)
+	$(BENCH)/scaling.py $(SCALING)
 bench: BENCH = PYTHONPATH=tests:daemons:spark_app:ansible/artifacts $(BIN)/python tests/bench
 
 vagrant-box: bootstrap ## a box of Debian's packages for libvirt, where none can be downloaded: market-pulse/local

@@ -1,6 +1,7 @@
 """What the programs of the bench that compare have in common: what they are told, their services, and where it ends."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import tempfile
@@ -28,6 +29,15 @@ def parser(
     return made
 
 
+@contextlib.contextmanager
+def services() -> Iterator[tuple[Stack, Path]]:
+    """Give the services and a folder for files, until the block or the program ends."""
+    # So that they go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    with tempfile.TemporaryDirectory(prefix="mp-bench-") as place, stack(Path(place)) as made:
+        yield made, Path(place)
+
+
 def run(
     kind: type[K],
     section: str,
@@ -40,14 +50,12 @@ def run(
 
     `compare` yields the rows and the ways of one comparison after the other; `wrong` says what is so in any case.
     """
-    # So that the services and their files go with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     committed = page.rows(kind, section)
     measured: list[K] = []
     ways: list[Way] = []
     print(table(kind, []), end="", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mp-bench-") as place, stack(Path(place)) as services:
-        for rows, taken in compare(services, Path(place)):
+    with services() as (made, directory):
+        for rows, taken in compare(made, directory):
             print("".join(table(kind, rows).splitlines(keepends=True)[-len(rows) :]), end="", flush=True)
             measured += rows
             ways += taken

@@ -2,11 +2,13 @@
 
 Not run by ``make bench``, for it takes a quarter of an hour and the place of ``make up``:
 ``python tests/bench/deploy.py --write``. The first deployment finds an empty cache, the second one a full one, and the
-third finds everything done; with ``--warm`` the first one is left out, and the cache is the user's own.
+third finds everything done; with ``--warm`` the first one is left out, and the cache is the user's own. With
+``--minutes 60`` the memory is read again after so long, and then under load.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,9 @@ from bench import page
 from support.repository import ANSIBLE, ROOT
 
 _SITE = "ansible-playbook -i ansible/inventories/lab ansible/site.yml"
+# The demo's market runs 60 times as fast as a real one: each of them brings a bar a second, and is asked for as often.
+_LOAD_SYMBOLS = [f"S{number:03}" for number in range(75)]
+_LOAD_MINUTES = 10
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
@@ -96,18 +101,37 @@ def proportional(rollup: str) -> float:
     return sum(int(kibibytes) for kibibytes in _PROPORTIONAL.findall(rollup)) / 1024
 
 
-def footprint_table(taken: Mapping[str, float]) -> str:
-    """Return how much memory each unit takes, the most first, and all of them."""
-    rows = [["all of the host", f"{sum(taken.values()):,.0f}"]]
+def footprint_table(taken: Mapping[str, Mapping[str, float]]) -> str:
+    """Return how much memory each unit took at which times, the most first, and all of them."""
+    most = {unit: max(then.get(unit, 0) for then in taken.values()) for then in taken.values() for unit in then}
+    rows = [["all of the host", *(f"{sum(then.values()):,.0f}" for then in taken.values())]]
     rows += [
-        [unit, f"{mebibytes:,.0f}"]
-        for unit, mebibytes in sorted(taken.items(), key=lambda item: -item[1])
+        [unit, *(f"{then.get(unit, 0):,.0f}" for then in taken.values())]
+        for unit, mebibytes in sorted(most.items(), key=lambda item: -item[1])
         if mebibytes >= 1
     ]
-    return _table(["unit", "MiB"], rows)
+    return _table(["unit", *(f"{when}, MiB" for when in taken)], rows)
 
 
-def deployed(environment: Mapping[str, str], *, is_warm: bool) -> tuple[list[Step], Mapping[str, float]]:
+def watched(environment: Mapping[str, str], minutes: int) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Yield how much memory each unit takes now, after so many minutes, and at most under load, and when that was."""
+    yield "after the second run", footprint()
+    if minutes:
+        time.sleep(60 * minutes)
+        yield f"after {minutes} minutes more", footprint()
+        more = json.dumps({"market_pulse_symbols": _LOAD_SYMBOLS})
+        subprocess.run([*_SITE.split(), "-e", more], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        most: dict[str, float] = {}
+        for _ in range(_LOAD_MINUTES):
+            time.sleep(60)
+            now = footprint()
+            most = {unit: max(most.get(unit, 0), now.get(unit, 0)) for unit in most | now}
+        yield f"at most, at {len(_LOAD_SYMBOLS)} bars a second", most
+
+
+def deployed(
+    environment: Mapping[str, str], *, is_warm: bool, minutes: int
+) -> tuple[list[Step], Mapping[str, Mapping[str, float]]]:
     """Deploy the demo three times, or twice where the cache is full, look at what it takes, and remove it."""
     if (ROOT / ".lab" / "demo").exists():
         sys.exit("`make down` first: the demo stands already")
@@ -118,7 +142,7 @@ def deployed(environment: Mapping[str, str], *, is_warm: bool) -> tuple[list[Ste
             subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         steps.append(timed("full cache", "make up", environment))
         steps.append(timed("once more", _SITE, environment))
-        return steps, footprint()
+        return steps, dict(watched(environment, minutes))
     finally:
         subprocess.run(["make", "down"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
 
@@ -132,7 +156,7 @@ def main(wish: argparse.Namespace) -> None:
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
             **({} if wish.warm else {"MARKET_PULSE_CACHE": f"{place}/cache"}),
         }
-        steps, taken = deployed(environment, is_warm=wish.warm)
+        steps, taken = deployed(environment, is_warm=wish.warm, minutes=wish.minutes)
     told = {"deploy": steps_table(steps), "footprint": footprint_table(taken)}
     for section, lines in told.items():
         print(lines)
@@ -144,4 +168,5 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     arguments.add_argument("--warm", action="store_true", help="leave out the deployment that finds an empty cache")
+    arguments.add_argument("--minutes", type=int, default=0, help="for how long to watch the memory")
     main(arguments.parse_args())

@@ -1,8 +1,8 @@
 """Fills a topic for the bench, in one transaction each time; a program of its own, for its client is not the product's.
 
 It takes on standard input a line of the client's settings as JSON; then for each round a line that says
-``{"topic": …, "kind": …, "records": …, "round": …}``, which it answers when all is written, and an empty line, at which
-it commits, and answers when that is done.
+``{"topic": …}`` and the fields of `bench.workload.Load`, which it answers when all is written, and an empty line, at
+which it commits, and answers when that is done.
 """
 
 import json
@@ -20,7 +20,8 @@ def main() -> None:
     for line in sys.stdin:
         wish = json.loads(line)
         producer.begin_transaction()
-        _fill(producer, wish["topic"], Load(Kind(wish["kind"]), wish["records"], wish["round"]))
+        topic, kind = wish.pop("topic"), Kind(wish.pop("kind"))
+        _fill(producer, topic, Load(kind, **wish))
         print("filled", flush=True)
         sys.stdin.readline()
         producer.commit_transaction(60)

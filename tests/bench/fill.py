@@ -25,8 +25,7 @@ class Feeder:
 
     def fill(self, topic: str, load: Load) -> None:
         """Write a round's records; no way sees them before `commit`."""
-        wish = {"topic": topic, "kind": load.kind, "records": load.records, "round": load.round}
-        self._ask(json.dumps(wish), "filled")
+        self._ask(json.dumps({"topic": topic, **asdict(load)}), "filled")
 
     def commit(self) -> None:
         """Make them visible, all at once."""

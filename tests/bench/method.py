@@ -55,8 +55,10 @@ class Delay:
     feed: str = column("bars")
     other: str = column("against")
     our_median: float = column("ours p50, ms", ".0f")
+    our_p95: float = column("ours p95, ms", ".0f")
     our_p99: float = column("ours p99, ms", ".0f")
     other_median: float = column("other p50, ms", ".0f")
+    other_p95: float = column("other p95, ms", ".0f")
     other_p99: float = column("other p99, ms", ".0f")
     ratio: float = column("ratio", ".2f")
     low: float = column("from", ".2f")
@@ -97,7 +99,7 @@ def delay(key: tuple[str, str], pairs: Sequence[tuple[Sequence[float], Sequence[
     """
     ours, other = ([value for pair in pairs for value in pair[side]] for side in (0, 1))
     last = [Pair(percentile(mine, 99), percentile(theirs, 99)) for mine, theirs in pairs]
-    told = (percentile(values, part) for values in (ours, other) for part in (50, 99))
+    told = (percentile(values, part) for values in (ours, other) for part in (50, 95, 99))
     return Delay(*key, *told, *_spread(last), day)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bench.fill import Feeder
 from bench.way import Route, Way
-from bench.workload import PARTITIONS, Kind, Load, is_ended
+from bench.workload import Kind, Load, is_ended
 from integration.services.database import Database
 
 _PAUSE_SECONDS = 0.02
@@ -21,7 +21,7 @@ SET session_replication_role = replica;
 TRUNCATE market.bar, market.bar_revision, market.latest_bar, market.quarantine, market.batch{more}
 """
 _REWRITTEN = (
-    "SELECT count(*) FROM {table} WHERE interval = '1min' AND symbol NOT LIKE 'END_' AND xmin::text::bigint >= %s"
+    "SELECT count(*) FROM {table} WHERE interval = '1min' AND symbol NOT LIKE 'END%%' AND xmin::text::bigint >= %s"
 )
 _NOW = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 
@@ -96,7 +96,7 @@ def _measured(contestant: FedContestant | RawContestant, load: Load, go: Callabl
                     raise WrongTableError(f"{contestant.way.name} {wrong}")
             time.sleep(_PAUSE_SECONDS)
         seconds = time.perf_counter() - began
-    contestant.known += PARTITIONS if load.kind is Kind.AGAIN else load.new_rows
+    contestant.known += load.partitions if load.kind is Kind.AGAIN else load.new_rows
     _check(database, contestant.way, load, contestant.known)
     ((rewritten,),) = database.query(_REWRITTEN.format(table=table), since)
     return Round(seconds, rewritten if load.kind is Kind.AGAIN else 0)
@@ -108,8 +108,8 @@ def _ended(database: Database, table: str, load: Load) -> Iterator[Callable[[], 
         session.autocommit = True
 
         def ended() -> bool:
-            cursor.execute(is_ended(table), (load.ends_at,))
-            return cursor.fetchone() == (PARTITIONS,)
+            cursor.execute(is_ended(table, load.partitions), (load.ends_at,))
+            return cursor.fetchone() == (load.partitions,)
 
         yield ended
 

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from bench import page
 from bench.comparing import Compared, parser, run
+from bench.drawing import draw
 from bench.fill import Feeder, feeder
 from bench.method import WARM_UP_PAIRS, Pair, Rate, in_turn, rewrites, summary
+from bench.pictures import ratios
 from bench.registry import NAMES, contestant, fed, usual_loads
 from bench.rounds import Contestant, Round
 from bench.stack import route
@@ -81,7 +84,10 @@ def main(wish: argparse.Namespace) -> int:
             for name in wish.against:
                 yield from against(name, services, filler, directory, wish)
 
-    return run(Rate, "sink", compare, is_written=wish.write, wrong=rewrites)
+    code = run(Rate, "sink", compare, is_written=wish.write, wrong=rewrites)
+    if wish.write:
+        draw("sink", ratios(page.rows(Rate, "sink")))
+    return code
 
 
 if __name__ == "__main__":

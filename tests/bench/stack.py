@@ -46,11 +46,11 @@ def stack(directory: Path) -> Iterator[Stack]:
 
 
 @contextlib.contextmanager
-def route(services: Stack, directory: Path, name: str) -> Iterator[Route]:
+def route(services: Stack, directory: Path, name: str, partitions: int = PARTITIONS) -> Iterator[Route]:
     """Give a way a topic, a database with the months of the bars, and a directory; remove them when the block ends."""
     place = directory / f"{name}-{next(_names)}"
     place.mkdir()
-    topic = services.broker.create_topic(PARTITIONS)
+    topic = services.broker.create_topic(partitions)
     try:
         with services.server.migrated_database() as database:
             database.query(_MONTHS, FIRST, FIRST)

@@ -47,7 +47,7 @@ class Stack:
 class Route:
     """What one way has for itself: a topic, empty at first, and a migrated database.
 
-    The topic has `bench.workload.PARTITIONS` partitions. `directory` is for its logs, configurations, credentials.
+    `directory` is for its logs, configurations, credentials.
     """
 
     topic: str

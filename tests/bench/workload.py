@@ -16,7 +16,6 @@ PARTITIONS = 6
 # A prime, so that the kinds of records, which recur by the thousand, are spread over all symbols.
 SYMBOLS = 1_009
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
-_END_SYMBOLS = tuple(f"END{partition}" for partition in range(PARTITIONS))
 _DELAY = timedelta(seconds=70)
 # Of a thousand records: those before each limit.
 _POISON, _REVISED, _DUPLICATE = 1, 11, 101
@@ -44,11 +43,12 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """One round: so many records of a kind, and the bars that end it."""
+    """One round: so many records of a kind, and the bars that end it, one in each of a topic's partitions."""
 
     kind: Kind
     records: int
     round: int
+    partitions: int = PARTITIONS
 
     @property
     def ends_at(self) -> datetime:
@@ -59,7 +59,7 @@ class Load:
         """Return the records in the order in which they are produced."""
         for number in range(self.records):
             yield self._record(number)
-        for partition, symbol in enumerate(_END_SYMBOLS):
+        for partition, symbol in enumerate(_end_symbols(self.partitions)):
             yield _sent(partition, _bar(symbol, self.ends_at, self.round), is_new=True)
 
     def bars(self) -> Iterator[tuple[int, Bar]]:
@@ -70,7 +70,7 @@ class Load:
     def new_rows(self) -> int:
         """Return how many bars are told for the first time, in a table without them, those at the end included."""
         counted = sum(_is_new(self.kind, number) for number in range(self.records))
-        return counted + PARTITIONS
+        return counted + self.partitions
 
     @property
     def revised_rows(self) -> int:
@@ -81,12 +81,18 @@ class Load:
 
     def _record(self, number: int) -> Sent:
         if _is_new(self.kind, number):
-            return _numbered(number, is_new=True)
+            return self._numbered(number, is_new=True)
         slot = number % 1_000
         if slot < _POISON:
             symbol, _ = _place(number)
-            return Sent(_partition(number), symbol.encode(), b"no bar %d" % number, None, is_new=False)
-        return _numbered(number - _BACK, revised=slot < _REVISED)
+            return Sent(self._partition(number), symbol.encode(), b"no bar %d" % number, None, is_new=False)
+        return self._numbered(number - _BACK, revised=slot < _REVISED)
+
+    def _partition(self, number: int) -> int:
+        return number % SYMBOLS % self.partitions
+
+    def _numbered(self, number: int, *, revised: bool = False, is_new: bool = False) -> Sent:
+        return _sent(self._partition(number), _bar(*_place(number), number, revised=revised), is_new=is_new)
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,17 @@ class Feed:
         return (minute * self.symbols + int(symbol[1:]) for minute in range(first, last + 1))
 
 
-def is_ended(table: str) -> str:
+def is_ended(table: str, partitions: int) -> str:
     """Return the statement that counts which partitions have ended in a table, given the time of the load's end."""
-    symbols = ", ".join(f"('{symbol}')" for symbol in _END_SYMBOLS)
+    symbols = ", ".join(f"('{symbol}')" for symbol in _end_symbols(partitions))
     return (
         f"SELECT count(*) FROM (VALUES {symbols}) AS ending (symbol) INNER JOIN {table} AS bar"
         " ON bar.symbol = ending.symbol AND bar.interval = '1min' AND bar.bar_time = %s"
     )
+
+
+def _end_symbols(partitions: int) -> list[str]:
+    return [f"END{partition}" for partition in range(partitions)]
 
 
 def _is_new(kind: Kind, number: int) -> bool:
@@ -141,14 +151,6 @@ def _place(number: int) -> tuple[str, datetime]:
 
 def _name(symbol: int) -> str:
     return f"S{symbol:04}"
-
-
-def _partition(number: int) -> int:
-    return number % SYMBOLS % PARTITIONS
-
-
-def _numbered(number: int, *, revised: bool = False, is_new: bool = False) -> Sent:
-    return _sent(_partition(number), _bar(*_place(number), number, revised=revised), is_new=is_new)
 
 
 def _sent(partition: int, bar: Bar, *, is_new: bool) -> Sent:

@@ -30,8 +30,16 @@ def test_memory_is_what_is_shared_in_part() -> None:
     rollup = "5635-7fff ---p 00000000 00:00 0 [rollup]\nRss:    4096 kB\nPss:    1536 kB\nPss_Anon:    512 kB\n"
     assert proportional(rollup) == 1.5
     assert proportional("") == 0
-    told = footprint_table({"ssh.service": 0.4, "a.service": 1.5, "b.service": 1023})
-    assert told.splitlines()[2:] == ["| all of the host | 1,025 |", "| b.service | 1,023 |", "| a.service | 2 |"]
+    told = footprint_table(
+        {"now": {"ssh.service": 0.4, "a.service": 1.5, "b.service": 1023}, "later": {"a.service": 3}}
+    )
+    assert told.splitlines() == [
+        "| unit | now, MiB | later, MiB |",
+        "| --- | ---: | ---: |",
+        "| all of the host | 1,025 | 3 |",
+        "| b.service | 1,023 | 0 |",
+        "| a.service | 2 | 3 |",
+    ]
 
 
 def test_the_roles_that_take_a_second_are_told_the_longest_first() -> None:

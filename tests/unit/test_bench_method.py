@@ -91,6 +91,6 @@ def test_the_delays_of_all_pairs_are_one_row_and_its_ratio_is_that_of_the_slowes
 
 
 def test_two_tables_on_a_page_do_not_take_each_others_rows() -> None:
-    late = Delay("100/s", "Flink", 1, 2, 3, 4, 2, 1, 3, "2026-11-27")
+    late = Delay("100/s", "Flink", 1, 2, 3, 4, 5, 6, 2, 1, 3, "2026-11-27")
     text = table(Rate, [_ROW]) + "\n" + table(Delay, [late])
     assert (read_table(Rate, text), read_table(Delay, text)) == ([_ROW], [late])

@@ -59,9 +59,14 @@ def consumer(
     database: Database,
     topic: str,
     passwords: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cores: int = 2,
     **settings: object,
 ) -> Iterator[Consumer]:
-    """Run the consumer with its state in `directory` until the block ends; `passwords` are others, by credential."""
+    """Run the consumer with its state in `directory` until the block ends; `passwords` are others, by credential.
+
+    It runs a task on each of its `cores`.
+    """
     libs = CACHE / f"spark-connector-{group_vars('versions')['spark_version']}" / "libs"
     require(libs, say="run `make artifacts`, which fetches the connector's jars into the cache")
     (directory / "mp_postgresql_writer_password").write_text(PASSWORD)
@@ -93,7 +98,7 @@ def consumer(
         "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "daemons"), str(application)]),
     }
-    command = [_SPARK_HOME / "bin" / "spark-submit", "--master", "local[2]", "--driver-class-path", f"{libs}/*"]
+    command = [_SPARK_HOME / "bin" / "spark-submit", "--master", f"local[{cores}]", "--driver-class-path", f"{libs}/*"]
     with running([*command, *options, application / "consumer.py"], log=directory / "consumer.log", env=env) as process:
         yield Consumer(process, directory)
 
