@@ -38,7 +38,7 @@ scorecard: artifacts ## the faults tried anew, and the table of them in the READ
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
 
 bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
-	$(BENCH)/queries.py $(ROWS:%=--bars %)
+	$(BENCH)/queries.py $(QUERIES)
 	$(BENCH)/sink.py $(BARS:%=--bars %) $(SINK)
 	$(BENCH)/latency.py $(LATENCY)
 	$(BENCH)/producer.py $(PRODUCER)

@@ -9,10 +9,13 @@ import argparse
 import contextlib
 import statistics
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2.extensions
 
+from bench import page
 from integration.services.database import Database, postgresql_server
 from support.market_table import fill
 
@@ -68,24 +71,31 @@ def _busy(session: psycopg2.extensions.connection) -> float:
     return int(Path(f"/proc/{session.info.backend_pid}/schedstat").read_text().split()[0]) / 1e6
 
 
-def main(bars: int) -> None:
-    """Fill a database and print a table."""
+def answered(bars: int) -> Iterator[str]:
+    """Fill a database, and yield what was asked of it and how long it took, line by line, in Markdown."""
     days = max(3, round(bars / _SYMBOLS / _BARS_OF_A_DAY))
     with postgresql_server() as server, server.migrated_database() as database:
-        began = time.perf_counter()
         fill(database, symbols=_SYMBOLS, days=days)
         database.query(_LISTED)
-        size = f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days"
-        print(f"{size}, stored in {time.perf_counter() - began:.0f} s\n")
-        print("| question | budget, 50 million bars | fastest | median | computed |")
-        print("| --- | ---: | ---: | ---: | ---: |")
+        yield f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days, {datetime.now(UTC).date()}:\n\n"
+        yield "| question | allowed, of 50 million bars | fastest | median | computed |\n"
+        yield "| --- | ---: | ---: | ---: | ---: |\n"
         with contextlib.closing(database.connect("bi_reader")) as session:
             for question, (budget, statement) in _QUESTIONS.items():
                 taken, computed = measure(session, statement)
                 allowed = f"{budget} ms" if budget else ""
-                middle, busy = statistics.median(taken), statistics.median(computed)
-                told = f"{min(taken):.1f} ms | {middle:.1f} ms | {busy:.1f} ms"
-                print(f"| {question} | {allowed} | {told} |", flush=True)
+                told = [min(taken), statistics.median(taken), statistics.median(computed)]
+                yield f"| {question} | {allowed} | {' | '.join(f'{each:.1f} ms' for each in told)} |\n"
+
+
+def main(wish: argparse.Namespace) -> None:
+    """Print a table, and write it down if that is wished."""
+    lines = []
+    for line in answered(wish.bars):
+        print(line, end="", flush=True)
+        lines.append(line)
+    if wish.write:
+        page.put("queries", "".join(lines))
 
 
 def _count(database: Database) -> int:
@@ -96,4 +106,5 @@ def _count(database: Database) -> int:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--bars", type=int, default=2_000_000, help="about how many bars to store")
-    main(arguments.parse_args().bars)
+    arguments.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
+    main(arguments.parse_args())
