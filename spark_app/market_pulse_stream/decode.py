@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
-import pyarrow as pa
 
 from market_pulse import contract
 from market_pulse.contract import AnswerRecord, Bar, Rejection
@@ -44,10 +43,6 @@ ANSWER_COLUMNS = (
     "unusable",
     "covers_from",
     "covers_until",
-)
-# What Kafka gives of a record; the time in milliseconds since 1970, and -1 where it is not known.
-COLUMNS = pa.schema(
-    [("offset", pa.int64()), ("key", pa.binary()), ("value", pa.binary()), ("milliseconds", pa.int64())]
 )
 # The year 10000, which Python does not know.
 MAX_MILLISECONDS = 253_402_300_800_000
@@ -99,19 +94,6 @@ def decode(records: Iterable[Record], replayed_at: datetime | None = None) -> De
         else:
             decoded.bars.append((record, found))
     return decoded
-
-
-def columns(records: Sequence[Record]) -> pa.RecordBatch:
-    """Return records of a partition as Spark hands them over, column by column: offset, key, value, milliseconds."""
-    times = [-1 if record.appended_at is None else int(record.appended_at.timestamp() * 1000) for record in records]
-    told = [[getattr(record, name) for record in records] for name in COLUMNS.names[:3]]
-    return pa.RecordBatch.from_arrays(list(map(pa.array, [*told, times], COLUMNS.types)), schema=COLUMNS)
-
-
-def rows(records: pa.RecordBatch) -> list[Record]:
-    """Return the records of such columns."""
-    offset, key, value, milliseconds = (column.to_pylist() for column in records.columns)
-    return list(map(Record, offset, key, value, map(record_time, milliseconds)))
 
 
 def record_time(milliseconds: int) -> datetime | None:

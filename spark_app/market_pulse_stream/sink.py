@@ -19,7 +19,8 @@ from psycopg2.sql import Composable
 
 from market_pulse.contract import AnswerRecord
 from market_pulse.errors import PositionError
-from market_pulse_stream.decode import Lines, Record, Rejected, answer_row, bar_lines, columns, copy_line, decode, rows
+from market_pulse_stream.arrow import columns, rows
+from market_pulse_stream.decode import Lines, Record, Rejected, answer_row, bar_lines, copy_line, decode
 from market_pulse_stream.statements import MARKET, Statements, statements
 from market_pulse_stream.usual import usual
 
@@ -60,7 +61,7 @@ class Account:
 class Part(NamedTuple):
     """What was read of one partition: its records in order of their offsets, and all offsets, with or without one.
 
-    Columns of the records see `decode.columns`.
+    Columns of the records see `arrow.columns`.
     """
 
     task: Task

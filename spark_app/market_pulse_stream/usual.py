@@ -51,7 +51,7 @@ class Usual(NamedTuple):
 
 
 def usual(records: pa.RecordBatch, partition: int, few: int = _FEW) -> Usual:
-    """Part the sound bars of the producer's form from all other records; columns see `decode.columns`.
+    """Part the sound bars of the producer's form from all other records; columns see `arrow.columns`.
 
     So few records are all given back, for one by one they are told sooner.
     """

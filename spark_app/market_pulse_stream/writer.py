@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - the dri
 from pyspark.sql.types import LongType, StructField, StructType
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from market_pulse_stream.decode import COLUMNS, columns
+from market_pulse_stream.arrow import COLUMNS, columns
 from market_pulse_stream.postgresql import Database, is_transient
 from market_pulse_stream.sink import Account, Part, Task, store_parts
 
@@ -97,7 +97,7 @@ class PartitionWriter:
 
 
 def _by_partition(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Return the records by partition, columns see `decode.columns`; those of each stand together, in order."""
+    """Return the records by partition, columns see `arrow.columns`; those of each stand together, in order."""
     partitions = batch.column(0).to_numpy()
     begins = [0, *(np.flatnonzero(np.diff(partitions)) + 1).tolist(), len(partitions)]
     for begin, end in pairwise(begins):

@@ -7,7 +7,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from market_pulse.contract import Bar, decode, encode
-from market_pulse_stream.decode import BAR_COLUMNS, Record, bar_line, columns, rows
+from market_pulse_stream.arrow import columns, rows
+from market_pulse_stream.decode import BAR_COLUMNS, Record, bar_line
 from market_pulse_stream.usual import usual
 from support.any_records import VALUES
 from support.good_records import ANSWER, GOOD, wire, with_fields

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from integration.services.database import Database
 from market_pulse.contract import AnswerRecord, Bar, encode
-from market_pulse_stream.decode import Record, columns
+from market_pulse_stream.arrow import columns
+from market_pulse_stream.decode import Record
 from market_pulse_stream.sink import Task
 
 OPENING = datetime(2026, 5, 15, 13, 30, tzinfo=UTC)
