@@ -22,6 +22,7 @@ from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.start import OnlyConsumer, resume
 from market_pulse_stream.stream import BatchSink, start_query
 from market_pulse_stream.truncation import LogWatch
+from market_pulse_stream.warmth import keep_warm
 
 _LOOP_SECONDS = 1
 
@@ -60,6 +61,7 @@ def _run(settings: ConsumerSettings) -> None:
             _log.warning("%s", note)
         report = Report(settings.runtime_directory / progress.NAME)
         query = start_query(spark, settings, BatchSink(database, watch, plan, report, settings.checkpoint))
+        keep_warm(spark, report.quiet_seconds)
         log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
         while not query.awaitTermination(_LOOP_SECONDS):
             only.check()

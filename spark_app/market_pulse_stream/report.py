@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ class Report(StreamingQueryListener):
         self._accounts: dict[int, Sequence[Account]] = {}
         self._batch_running = False
         self._heard_at: float | None = None
+        self._stored_at = -math.inf
         self._facts = ConsumerProgress(
             at=datetime.now(UTC),
             state="running",
@@ -63,7 +65,7 @@ class Report(StreamingQueryListener):
         with self._lock:
             self._batch_running = False
             self._accounts[batch_id] = accounts
-            self._heard_at = monotonic()
+            self._heard_at = self._stored_at = monotonic()
             self._facts = msgspec.structs.replace(
                 self._facts,
                 batch_id=batch_id,
@@ -71,6 +73,11 @@ class Report(StreamingQueryListener):
                 rows_total=self._facts.rows_total + received,
                 last_batch_at=now,
             )
+
+    def quiet_seconds(self) -> float:
+        """Return for how long no batch has been stored; 0 while one is."""
+        with self._lock:
+            return 0 if self._batch_running else monotonic() - self._stored_at
 
     def write_if_alive(self) -> None:
         """Write the progress file, unless the query has not spoken yet or fell silent: its absence or age tells."""

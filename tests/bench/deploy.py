@@ -27,7 +27,7 @@ from support.repository import ANSIBLE, ROOT
 _SITE = "ansible-playbook -i ansible/inventories/lab ansible/site.yml"
 # The demo's market runs 60 times as fast as a real one: each of them brings a bar a second, and is asked for as often.
 _LOAD_SYMBOLS = [f"S{number:03}" for number in range(75)]
-_LOAD_MINUTES = 10
+_LOAD_MINUTES = 5
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)

@@ -1,5 +1,6 @@
 """The driver's report, told by the calls that Spark and the batches make."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,15 @@ def test_a_batch_that_is_being_stored_still_waits(tmp_path: Path) -> None:
     report.batch_begins()
     report.write_if_alive()
     assert (progress.read(path) or {})["behind"] == 1
+
+
+def test_it_is_quiet_from_the_end_of_a_batch_on(tmp_path: Path) -> None:
+    report = Report(tmp_path / progress.NAME)
+    assert report.quiet_seconds() == math.inf
+    report.batch_begins()
+    assert report.quiet_seconds() == 0
+    report.batch_ends(0, [])
+    assert 0 <= report.quiet_seconds() < math.inf
 
 
 def test_the_newest_batchs_length_is_reported_and_stays_while_nothing_comes(tmp_path: Path) -> None:
