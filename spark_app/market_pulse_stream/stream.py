@@ -20,7 +20,7 @@ from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
 # Of what an executor holds at once; Python takes about nine times as much for it.
 _PART_BYTES = 8 * 1024**2
-# So many records are stored sooner by one task than Spark has started one for each partition.
+# So many records are stored sooner by one task than Spark has started one for each core.
 _FEW = 1_000
 # A task asks for where the log ends after each fetch, and then for more at once, which waits in vain for so long.
 _FETCH_WAIT_MILLISECONDS = 1
@@ -33,7 +33,7 @@ _TRY_SECONDS, _REQUEST_SECONDS = 10, 5
 
 
 class BatchSink:
-    """The function for `foreachBatch`: one task per Kafka partition, or one for a few records; the ledger is theirs."""
+    """The function for `foreachBatch`: a task for each core, or one for a few records; the ledger is theirs."""
 
     def __init__(self, database: Database, watch: LogWatch, plan: Plan, report: Report, checkpoint: Path) -> None:
         """Begin a run; batch ids count within it."""
@@ -68,7 +68,9 @@ class BatchSink:
         writer = PartitionWriter(
             self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs
         )
-        records = batch.coalesce(1) if sum(map(len, read.values())) <= _FEW else batch
+        # What each task costs is more than what Spark would gain by dealing out the partitions one by one.
+        cores = batch.sparkSession.sparkContext.defaultParallelism
+        records = batch.coalesce(1 if sum(map(len, read.values())) <= _FEW else cores)
         rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
         accounts = [Account(**row.asDict()) for row in rows]
         self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
