@@ -106,9 +106,9 @@ def mixed_batches(count: int) -> list[list[Record]]:
 
 def as_arrow(told: Sequence[Record], partition: int = 0) -> pa.RecordBatch:
     """Return records as Spark hands them to a task."""
-    told = columns(list(told))
-    of_partition = pa.array([partition] * told.num_rows, pa.int32())
-    return pa.RecordBatch.from_arrays([of_partition, *told.columns], ["partition", *told.schema.names])
+    batch = columns(told)
+    of_partition = pa.array([partition] * batch.num_rows, pa.int32())
+    return pa.RecordBatch.from_arrays([of_partition, *batch.columns], ["partition", *batch.schema.names])
 
 
 def answer_of(*told: Bar, **changed: object) -> AnswerRecord:
