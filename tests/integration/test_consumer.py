@@ -1,20 +1,18 @@
 """Real records through a real broker and Spark into a real database; few runs, because each JVM takes seconds."""
 
-import contextlib
 import os
 import random
 import re
 import shutil
 import signal
-import time
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 from kafka import KafkaProducer
 
+from integration.consumed import RECEIVED, SYMBOLS, assert_nothing_lost_or_doubled, await_received, bars, publish
 from integration.services.broker import Broker, kafka_broker
 from integration.services.consumer import Consumer, consumer
 from integration.services.database import Database
@@ -23,44 +21,6 @@ from market_pulse.contract import Bar, encode
 from market_pulse.kafka_login import Principal
 from market_pulse.topic import look_up
 from support.waiting import eventually
-
-_SYMBOLS = ("IBM", "AAPL", "MSFT", "ON", "BRK.B")
-_RECEIVED = "SELECT coalesce(sum(received), 0)::int FROM market.batch"
-
-
-def publish(broker: Broker, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
-    producer = KafkaProducer(**broker.options, acks="all", enable_idempotence=True)
-    try:
-        futures = [producer.send(topic, key=key, value=value) for key, value in records]
-        for future in futures:
-            future.get(timeout=30)
-    finally:
-        producer.close()
-    return len(futures)
-
-
-def bars(minutes: Iterable[int]) -> list[tuple[bytes | None, bytes | None]]:
-    return [(symbol.encode(), encode(bar(symbol, minute))) for minute in minutes for symbol in _SYMBOLS]
-
-
-def await_received(database: Database, count: int, started: Consumer) -> None:
-    def all_received() -> bool:
-        assert started.process.poll() is None, f"the consumer ended\n{started.log}"
-        return database.query(_RECEIVED) == [(count,)]
-
-    eventually(all_received, within=60, what=f"{count} records are accounted for", every=0.1)
-
-
-def assert_nothing_lost_or_doubled(database: Database, expected_bars: int) -> None:
-    assert database.query("SELECT count(*) FROM market.bar") == [(expected_bars,)]
-    holes = (
-        "SELECT count(*) FROM (SELECT from_offset, lag(until_offset, 1, 0::bigint)"
-        " OVER (PARTITION BY topic_id, partition ORDER BY from_offset) AS expected FROM market.batch) AS ledger"
-        " WHERE from_offset <> expected"
-    )
-    assert database.query(holes) == [(0,)]
-    positions = "SELECT sum(next_offset)::int FROM market.stream_position"
-    assert database.query(positions) == database.query(_RECEIVED)
 
 
 def exit_code(started: Consumer) -> int:
@@ -158,38 +118,6 @@ def test_transactions_of_another_producer_do_not_stop_the_stream(
     assert database.query("SELECT DISTINCT partition FROM market.batch") == [(partition,)]
 
 
-# Spark ends a Python process after a minute without a task, which it looks for every ten seconds.
-_SPARKS_PATIENCE = 80
-
-
-@pytest.mark.slow
-def test_a_bar_after_a_quiet_minute_does_not_wait_for_a_new_process(
-    broker: Broker, database: Database, topic: str, tmp_path: Path
-) -> None:
-    with consumer(tmp_path, broker, database, topic) as started:
-        sent = publish(broker, topic, bars([0]))
-        await_received(database, sent, started)
-        before, since = workers(started), time.monotonic()
-        assert before
-        eventually(
-            lambda: time.monotonic() - since > _SPARKS_PATIENCE, within=2 * _SPARKS_PATIENCE, what="a quiet minute"
-        )
-        await_received(database, sent + publish(broker, topic, bars([1])), started)
-        assert workers(started) & before
-
-
-def workers(started: Consumer) -> set[int]:
-    """Return the processes in which Spark runs Python: what their daemon, a child of the JVM, has forked."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        # One that has ended meanwhile is none.
-        with contextlib.suppress(OSError):
-            found = re.search(r"^PPid:\t(\d+)$", status.read_text(), re.MULTILINE)
-            parents[int(status.parent.name)] = int(found[1]) if found else 0
-    daemons = {pid for pid, parent in parents.items() if parent == started.process.pid}
-    return {pid for pid, parent in parents.items() if parent in daemons}
-
-
 def partition_of(broker: Broker, topic: str) -> int:
     """Return the only partition that holds something."""
     (partition,) = (number for number, end in look_up(broker.login(Principal.CONSUMER), topic).end.items() if end)
@@ -272,12 +200,10 @@ def test_an_empty_topic_is_reported_as_soon_as_the_query_has_asked_for_it(
 def test_kill_in_the_middle_of_a_stream(broker: Broker, database: Database, topic: str, tmp_path: Path) -> None:
     sent = publish(broker, topic, bars(range(2000)))
     with consumer(tmp_path, broker, database, topic, max_offsets_per_trigger=300) as first:
-        eventually(
-            lambda: database.query(_RECEIVED)[0][0] > 1000, within=120, what="a part of it is stored", every=0.02
-        )
+        eventually(lambda: database.query(RECEIVED)[0][0] > 1000, within=120, what="a part of it is stored", every=0.02)
         first.process.kill()
         exit_code(first)
-        assert 0 < database.query(_RECEIVED)[0][0] < sent
+        assert 0 < database.query(RECEIVED)[0][0] < sent
     largest = (
         "SELECT max(taken)::int FROM (SELECT sum(received) AS taken FROM market.batch GROUP BY run_id, batch_id) AS b"
     )
@@ -285,8 +211,8 @@ def test_kill_in_the_middle_of_a_stream(broker: Broker, database: Database, topi
     shutil.rmtree(tmp_path / "checkpoint")
     with consumer(tmp_path, broker, database, topic) as second:
         await_received(database, sent, second)
-    assert_nothing_lost_or_doubled(database, 2000 * len(_SYMBOLS))
-    assert database.query("SELECT count(*) FROM market.bar_revision") == [(2000 * len(_SYMBOLS),)]
+    assert_nothing_lost_or_doubled(database, 2000 * len(SYMBOLS))
+    assert database.query("SELECT count(*) FROM market.bar_revision") == [(2000 * len(SYMBOLS),)]
 
 
 def test_a_failing_batch_ends_the_consumer_with_one_sentence(

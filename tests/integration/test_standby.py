@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
+from integration.consumed import assert_nothing_lost_or_doubled, await_received, bars, publish
 from integration.services.broker import Broker
 from integration.services.command import credentials_in, settings_of
 from integration.services.consumer import consumer
@@ -16,7 +17,6 @@ from integration.services.database import PASSWORD, Database, Server
 from integration.services.records import as_arrow, mixed_batches, task
 from integration.services.standby import SLOT, Pair, replicated, set_slots
 from integration.sink_state import state, undisturbed
-from integration.test_consumer import assert_nothing_lost_or_doubled, await_received, bars, publish
 from market_pulse import keeper
 from market_pulse.backup.server import is_standby
 from market_pulse.backup.settings import ServerSettings
