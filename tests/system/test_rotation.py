@@ -68,7 +68,8 @@ def assert_rotated(deployment: Deployment, host: Host) -> float:
 def test_everything_is_changed_within_a_minute_and_nothing_is_lost(deployment: Deployment, host: Host) -> None:
     host.await_running(*UNITS, within=MOST_SECONDS)
     pause = assert_rotated(deployment, host)
-    assert pause <= MOST_SECONDS, f"for {pause:.0f} seconds no bar was stored"
+    said = host.run("journalctl --no-pager --output=short-precise --unit=market-pulse-consumer --lines=60")
+    assert pause <= MOST_SECONDS, f"for {pause:.0f} seconds no bar was stored:\n{said}"
     host.await_running(*UNITS, within=MOST_SECONDS)
     assert_nothing_lost_or_doubled(host)
     eventually(lambda: host.run("market-pulse status >/dev/null; echo $?") != "2", within=120, what="nothing is down")
