@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from bench import page
 from support.repository import ANSIBLE, ROOT
 
@@ -31,7 +33,10 @@ _LOAD_MINUTES = 5
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
-_UNIT = re.compile(r"/market-pulse-lab-[^/\n]*/.*?([\w@.-]+\.service)$", re.MULTILINE)
+(_DEMO,) = yaml.safe_load((ANSIBLE / "inventories" / "lab" / "hosts.yml").read_text())["all"]["children"]["lab"][
+    "hosts"
+]
+_UNIT = r"/market-pulse-lab-{host}/.*?([\w@.-]+\.service)$"
 _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 
 
@@ -85,14 +90,14 @@ def footprint() -> Mapping[str, float]:
     for process in Path("/proc").glob("[0-9]*"):
         # One that has ended meanwhile takes none.
         with contextlib.suppress(OSError):
-            if unit := unit_of((process / "cgroup").read_text()):
+            if unit := unit_of(_DEMO, (process / "cgroup").read_text()):
                 taken[unit] += proportional((process / "smaps_rollup").read_text())
     return taken
 
 
-def unit_of(cgroups: str) -> str | None:
-    """Return the unit of a lab host that a process is in, by its cgroups, or None if it is in none."""
-    found = _UNIT.search(cgroups)
+def unit_of(host: str, cgroups: str) -> str | None:
+    """Return the unit of a lab host that a process is in, by its cgroups, or None if it is in none of this host's."""
+    found = re.search(_UNIT.format(host=re.escape(host)), cgroups, re.MULTILINE)
     return found[1] if found else None
 
 

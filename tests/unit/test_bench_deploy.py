@@ -15,15 +15,16 @@ _CGROUPS = """9:name=systemd:/market-pulse-lab-demo/payload/system.slice/market-
     [
         (_CGROUPS, "market-pulse-kafka.service"),
         (
-            "0::/market-pulse-lab-a/payload/system.slice/system-postgresql.slice/postgresql@17-main.service\n",
+            "0::/market-pulse-lab-demo/payload/system.slice/system-postgresql.slice/postgresql@17-main.service\n",
             "postgresql@17-main.service",
         ),
-        ("0::/market-pulse-lab-a/payload/init.scope\n", None),
+        ("0::/market-pulse-lab-demo/payload/init.scope\n", None),
         ("0::/system.slice/market-pulse-kafka.service\n", None),
+        ("0::/market-pulse-lab-demo-2/payload/system.slice/market-pulse-kafka.service\n", None),
     ],
 )
 def test_a_process_is_told_by_its_unit_on_a_lab_host(cgroups: str, unit: str | None) -> None:
-    assert unit_of(cgroups) == unit
+    assert unit_of("demo", cgroups) == unit
 
 
 def test_memory_is_what_is_shared_in_part() -> None:
