@@ -14,7 +14,7 @@ from market_pulse.backup.job import next_kind
 from market_pulse.backup.repository import Backup, Kind
 from market_pulse.cli import render
 from market_pulse.cli.backups import Archive, Backups, Failed, Made, Proven, findings, line
-from market_pulse.cli.facts import Facts
+from market_pulse.cli.facts import Facts, Unit
 from market_pulse.cli.finding import Level
 from market_pulse.cli.report import assess
 from market_pulse.errors import BackupError
@@ -88,6 +88,21 @@ def test_what_is_wrong_with_backups_is_said(backups: Backups, level: Level, key:
     (finding,) = findings(backups, NOW)
     assert (finding.level, finding.key) == (level, key)
     assert sentence in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("backups", "unit"),
+    [
+        (replace(WELL, made=(), proven=None), "market-pulse-backup"),
+        (replace(WELL, proven=None), "market-pulse-backup"),
+        (replace(WELL, proven=None), "market-pulse-restore-proof"),
+    ],
+)
+def test_nothing_is_missed_that_is_being_made(backups: Backups, unit: str) -> None:
+    facts = Facts(NOW, NOW, timedelta(minutes=1), backups=backups)
+    job = Unit(unit, "activating", "start", "success", 0, "", is_job=True)
+    assert "backup" not in str(assess(replace(facts, units=(job,))).findings)
+    assert "systemctl restart" in str(assess(replace(facts, units=(replace(job, active="inactive"),))).findings)
 
 
 @pytest.mark.parametrize(

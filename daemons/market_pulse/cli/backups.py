@@ -1,6 +1,6 @@
 """What is known of the backups, and what is said where they are not made or not proven. Pure; nothing here looks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from market_pulse.cli.finding import Finding, Level
 
 # Both are made every night.
 _FRESH = timedelta(days=2)
+_BACKUP, _PROOF = "market-pulse-backup", "market-pulse-restore-proof"
 # A file of WAL is full, or five minutes old, when it begins to wait.
 _ARCHIVED_WITHIN = timedelta(minutes=5)
 
@@ -58,13 +59,17 @@ class Backups:
     archive: Archive
 
 
-def findings(backups: Backups, now: datetime) -> Iterator[Finding]:
-    """Say what keeps the database from being restored to any instant up to now, or nobody knows."""
+def findings(backups: Backups, now: datetime, at_work: Collection[str] = ()) -> Iterator[Finding]:
+    """Say what keeps the database from being restored to any instant up to now, or nobody knows.
+
+    Of units that are at work nothing is said that is over when they come to their end.
+    """
     if not backups.made:
-        yield _attention("there is no backup yet: systemctl restart market-pulse-backup", "backup")
+        if _BACKUP not in at_work:
+            yield _attention(f"there is no backup yet: systemctl restart {_BACKUP}", "backup")
     elif now - (newest := backups.made[-1].finished_at) > _FRESH:
-        yield _attention(f"the newest backup is of {_minute(newest)}: systemctl status market-pulse-backup", "backup")
-    yield from _proof_findings(backups, now)
+        yield _attention(f"the newest backup is of {_minute(newest)}: systemctl status {_BACKUP}", "backup")
+    yield from _proof_findings(backups, now, is_at_work=not {_BACKUP, _PROOF}.isdisjoint(at_work))
     archive = backups.archive
     if archive.waiting_since is not None and now - archive.waiting_since > _ARCHIVED_WITHIN:
         last = f"the last one was on {_minute(archive.archived_at)}" if archive.archived_at else "none ever was"
@@ -75,19 +80,18 @@ def findings(backups: Backups, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _proof_findings(backups: Backups, now: datetime) -> Iterator[Finding]:
+def _proof_findings(backups: Backups, now: datetime, *, is_at_work: bool) -> Iterator[Finding]:
     if (failed := backups.failed) is not None:
         different = failed.verdict == "different"
         what = "a restored backup is not what was backed up" if different else "no restore could be compared"
         level = Level.DOWN if different else Level.ATTENTION
         yield Finding(level, f"{what}, {_minute(failed.finished_at)}: {failed.sentence}", "restore")
     if backups.proven is None:
-        if backups.made and failed is None:
-            yield _attention("no restore is proven yet: systemctl restart market-pulse-restore-proof", "restore proof")
+        if backups.made and failed is None and not is_at_work:
+            yield _attention(f"no restore is proven yet: systemctl restart {_PROOF}", "restore proof")
     elif now - backups.proven.finished_at > _FRESH:
         yield _attention(
-            f"no restore is proven since {_minute(backups.proven.finished_at)}: "
-            "systemctl status market-pulse-restore-proof",
+            f"no restore is proven since {_minute(backups.proven.finished_at)}: systemctl status {_PROOF}",
             "restore proof",
         )
 

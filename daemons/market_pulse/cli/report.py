@@ -45,7 +45,8 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         yield from host.findings(facts.host, facts.at)
     yield from _stored_findings(facts)
     if facts.backups is not None:
-        yield from backups.findings(facts.backups, facts.at)
+        at_work = {unit.name for unit in facts.units or () if unit.is_job and unit.active == "activating"}
+        yield from backups.findings(facts.backups, facts.at, at_work)
     if facts.replication is not None:
         yield from replication.findings(facts.replication)
     yield from _offset_findings(facts)
