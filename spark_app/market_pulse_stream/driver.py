@@ -53,15 +53,16 @@ def _run(settings: ConsumerSettings) -> None:
         only = OnlyConsumer(database, settings.topic)
         stack.callback(only.release)
         spark = session(settings.spark_master_ui_port)
+        report = Report(settings.runtime_directory / progress.NAME)
+        # While this process looks where to go on: the first batch finds its processes made.
+        keep_warm(spark, report.quiet_seconds)
         topic = look_up(settings.kafka, settings.topic)
         watch = LogWatch(settings.kafka, topic)
         stack.callback(watch.close)
         plan = resume(database, watch)
         for note in plan.notes:
             _log.warning("%s", note)
-        report = Report(settings.runtime_directory / progress.NAME)
         query = start_query(spark, settings, BatchSink(database, watch, plan, report, settings.checkpoint))
-        keep_warm(spark, report.quiet_seconds)
         log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
         while not query.awaitTermination(_LOOP_SECONDS):
             only.check()
