@@ -7,8 +7,8 @@ from system.deployment import UNITS, Deployment
 from system.host import Host
 from system.invariants import assert_nothing_lost_or_doubled, await_progress
 
-# What a play may stop the bars for: less than a minute where Spark's master, worker and driver start one after the other
-# as fast as they should. On two cores at half their usual speed they take 53 to 73 s.
+# What a play may stop the bars for: less than a minute where Spark's master, worker and driver, one after the other,
+# start as fast as they should. On two cores at half their usual speed they take 53 to 73 s.
 MOST_SECONDS = 90
 _LATEST_BATCH = "select extract(epoch from max(recorded_at)) from market.batch where received > 0"
 _LONGEST_PAUSE = """
