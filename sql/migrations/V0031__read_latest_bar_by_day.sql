@@ -1,5 +1,5 @@
 -- The day is looked up first and once, so that its accounts are found by the index of days however many days there are;
--- and ages are counted in floating point, for numeric costs more than all else of a row.
+-- and ages are counted in floating point, which costs less than numeric.
 CREATE OR REPLACE VIEW bi.latest_bar AS
 WITH clock AS MATERIALIZED (SELECT market_clock.as_of FROM market.market_clock),
 

@@ -33,9 +33,8 @@ _LOAD_MINUTES = 5
 _TOLD = {"PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all", "ANSIBLE_NOCOLOR": "1"}
 # A task's line among those of the callback that ansible.cfg names; one of a play's own has no role.
 _TASK = re.compile(r"^(?:(\w+) : )?\S.* -+ +([\d.]+)s$", re.MULTILINE)
-(_DEMO,) = yaml.safe_load((ANSIBLE / "inventories" / "lab" / "hosts.yml").read_text())["all"]["children"]["lab"][
-    "hosts"
-]
+_INVENTORY = yaml.safe_load((ANSIBLE / "inventories" / "lab" / "hosts.yml").read_text())
+(_DEMO,) = _INVENTORY["all"]["children"]["lab"]["hosts"]
 _UNIT = r"/market-pulse-lab-{host}/.*?([\w@.-]+\.service)$"
 _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 
