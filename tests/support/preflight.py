@@ -49,7 +49,11 @@ def refused(directory: Path, inventory: Mapping[str, object], facts: Mapping[str
     printed = play("site.yml", directory / "hosts.yml", returns=2, **environment)
     plays = json.JSONDecoder().raw_decode(printed, printed.index("{"))[0]["plays"]
     assert [play["play"]["name"] for play in plays] == ["Preflight"], "a refusal ends the run before any change"
-    return {task["task"]["name"]: task["hosts"] for task in plays[0]["tasks"]}
+    results: Results = {}
+    # A task is told once for all hosts or once for each, as the strategy has it.
+    for task in plays[0]["tasks"]:
+        results.setdefault(task["task"]["name"], {}).update(task["hosts"])
+    return results
 
 
 def play(
