@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.deploy import Step, footprint_table, proportional, steps_table, unit_of
+from bench.deploy import Step, by_role, footprint_table, proportional, steps_table, unit_of
 
 _CGROUPS = """9:name=systemd:/market-pulse-lab-demo/payload/system.slice/market-pulse-kafka.service
 8:pids:/market-pulse-lab-demo
@@ -46,3 +46,15 @@ def test_memory_is_what_is_shared_in_part() -> None:
 def test_the_roles_that_take_a_second_are_told_the_longest_first() -> None:
     steps = [Step("cold", 60, {"java": 0.6, "app": 40.2, "unit": 12}), Step("warm", 30, {"unit": 11.4})]
     assert steps_table(steps).splitlines()[2:] == ["| all of it | 60 | 30 |", "| app | 40 | 0 |", "| unit | 12 | 11 |"]
+
+
+def test_what_a_command_of_several_playbooks_took_is_counted_once() -> None:
+    printed = """TASKS RECAP ********************************
+java : Install ---------------------- 5.50s
+TASKS RECAP ********************************
+unit : Start the unit --------------- 7.25s
+java : Install ---------------------- 5.50s
+unit : Start the unit --------------- 1.25s
+Gathering Facts --------------------- 2.00s
+"""
+    assert by_role(printed) == {"unit": 8.5, "java": 5.5, "the plays' own": 2}
