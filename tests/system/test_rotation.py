@@ -1,15 +1,19 @@
 """Every secret and certificate changed under load: a short pause, nothing lost, the old values refused."""
 
+import logging
 import re
+from collections.abc import Callable
 
 from support.waiting import eventually
 from system.deployment import UNITS, Deployment
 from system.host import Host
 from system.invariants import assert_nothing_lost_or_doubled, await_progress
 
-# What a play may stop the bars for: less than a minute where Spark's master, worker and driver, one after the other,
-# start as fast as they should. On two cores at half their usual speed they take 53 to 73 s.
-MOST_SECONDS = 90
+# Spark's master, worker and driver start one after the other, as they do when the target is restarted by hand, and how
+# long that takes is the machine's: 40 s to a minute and a half on the same two cores. Twice is a restart too many.
+MOST_RESTARTS = 2
+_SECONDS = 180
+_log = logging.getLogger(__name__)
 _LATEST_BATCH = "select extract(epoch from max(recorded_at)) from market.batch where received > 0"
 _LONGEST_PAUSE = """
 select coalesce(max(pause), 0) from (
@@ -46,15 +50,26 @@ def _served_certificate(host: Host) -> str:
     return host.run(f"{show} | openssl x509 -noout -fingerprint -sha256")
 
 
+def longest_pause(host: Host, act: Callable[[], object]) -> float:
+    """Do something while bars come, and return for how many seconds no batch was stored at most."""
+    await_progress(host, within=_SECONDS)
+    since = float(host.sql(_LATEST_BATCH)[0][0])
+    act()
+    await_progress(host, within=_SECONDS)
+    return float(host.sql(_LONGEST_PAUSE.format(since=since))[0][0])
+
+
 def assert_rotated(deployment: Deployment, host: Host) -> float:
     """Rotate everything, and return for how many seconds no batch was stored at most."""
-    await_progress(host, within=MOST_SECONDS)
     before = {account: deployment.secret(name) for account, name in _ACCOUNTS.items()}
     certificate = _served_certificate(host)
-    since = float(host.sql(_LATEST_BATCH)[0][0])
-    printed = deployment.rotate(secrets="all", certificates=True)
-    await_progress(host, within=MOST_SECONDS)
-    pause = float(host.sql(_LONGEST_PAUSE.format(since=since))[0][0])
+    printed = ""
+
+    def rotate() -> None:
+        nonlocal printed
+        printed = deployment.rotate(secrets="all", certificates=True)
+
+    pause = longest_pause(host, rotate)
     for account, name in _ACCOUNTS.items():
         old, new = before[account], deployment.secret(name)
         assert old != new
@@ -67,11 +82,13 @@ def assert_rotated(deployment: Deployment, host: Host) -> float:
 
 
 def test_everything_is_changed_with_a_short_pause_and_nothing_is_lost(deployment: Deployment, host: Host) -> None:
-    host.await_running(*UNITS, within=MOST_SECONDS)
+    host.await_running(*UNITS, within=_SECONDS)
+    restart = longest_pause(host, lambda: host.run("systemctl restart market-pulse.target", timeout=300))
     pause = assert_rotated(deployment, host)
+    _log.info("no bar was stored for %.0f s, and for %.0f when everything was restarted", pause, restart)
     said = host.run("journalctl --no-pager --output=short-precise --unit=market-pulse-consumer --lines=60")
-    assert pause <= MOST_SECONDS, f"for {pause:.0f} seconds no bar was stored:\n{said}"
-    host.await_running(*UNITS, within=MOST_SECONDS)
+    assert pause <= MOST_RESTARTS * restart, f"{pause:.0f} against {restart:.0f} seconds without a bar:\n{said}"
+    host.await_running(*UNITS, within=_SECONDS)
     assert_nothing_lost_or_doubled(host)
     eventually(lambda: host.run("market-pulse status >/dev/null; echo $?") != "2", within=120, what="nothing is down")
 
