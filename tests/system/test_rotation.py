@@ -10,7 +10,7 @@ from system.host import Host
 from system.invariants import assert_nothing_lost_or_doubled, await_progress
 
 # Spark's master, worker and driver start one after the other, as they do when the target is restarted by hand, and how
-# long that takes is the machine's: 40 s to a minute and a half on the same two cores. Twice is a restart too many.
+# long that takes is the machine's: 40 to 120 s on the same two cores. Twice is a restart too many.
 MOST_RESTARTS = 2
 _SECONDS = 180
 _log = logging.getLogger(__name__)
