@@ -9,9 +9,10 @@ from system.deployment import UNITS, Deployment
 from system.host import Host
 from system.invariants import assert_nothing_lost_or_doubled, await_progress
 
-# Spark's master, worker and driver start one after the other, as they do when the target is restarted by hand, and how
-# long that takes is the machine's: 40 to 120 s on the same two cores. Twice is a restart too many.
-MOST_RESTARTS = 2
+# What a play may stop the bars for where the machine is fast enough. Spark's master, worker and driver start one after
+# the other, as when the target is restarted by hand, which takes 40 to 120 s on two cores: no second restart beside it.
+MOST_SECONDS = 60
+MOST_RESTARTS = 1.75
 _SECONDS = 180
 _log = logging.getLogger(__name__)
 _LATEST_BATCH = "select extract(epoch from max(recorded_at)) from market.batch where received > 0"
@@ -87,7 +88,9 @@ def test_everything_is_changed_with_a_short_pause_and_nothing_is_lost(deployment
     pause = assert_rotated(deployment, host)
     _log.info("no bar was stored for %.0f s, and for %.0f when everything was restarted", pause, restart)
     said = host.run("journalctl --no-pager --output=short-precise --unit=market-pulse-consumer --lines=60")
-    assert pause <= MOST_RESTARTS * restart, f"{pause:.0f} against {restart:.0f} seconds without a bar:\n{said}"
+    assert pause <= max(MOST_SECONDS, MOST_RESTARTS * restart), (
+        f"{pause:.0f} against {restart:.0f} seconds without a bar:\n{said}"
+    )
     host.await_running(*UNITS, within=_SECONDS)
     assert_nothing_lost_or_doubled(host)
     eventually(lambda: host.run("market-pulse status >/dev/null; echo $?") != "2", within=120, what="nothing is down")
