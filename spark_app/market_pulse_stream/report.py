@@ -15,13 +15,13 @@ from pyspark.sql.streaming.listener import (
     QueryProgressEvent,
     QueryStartedEvent,
     QueryTerminatedEvent,
-    StreamingQueryListener,
     StreamingQueryProgress,
 )
 
 from market_pulse import progress
 from market_pulse.health import ConsumerProgress
 from market_pulse.log import event
+from market_pulse_stream.listener import QueryListener
 from market_pulse_stream.sink import Account
 
 # Spark reports an idle query at this interval; without a word for several of them, the query is not alive.
@@ -32,7 +32,7 @@ _FATES = ("received", "stored", "unchanged", "superseded", "quarantined", "answe
 _log = logging.getLogger(__name__)
 
 
-class Report(StreamingQueryListener):
+class Report(QueryListener):
     """Collects what the query and its batches tell, from Spark's threads and the driver's loop."""
 
     def __init__(self, path: Path) -> None:

@@ -10,20 +10,23 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from market_pulse.errors import PositionError
 from market_pulse.kafka_login import MECHANISM
+from market_pulse_stream.arrow import COLUMNS
 from market_pulse_stream.positions import ISOLATION_LEVEL, Plan, cut, ends_of_batch
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.report import IDLE_REPORT_SECONDS, Report
 from market_pulse_stream.settings import ConsumerSettings
 from market_pulse_stream.sink import Account
+from market_pulse_stream.told_once import ToldOnce
 from market_pulse_stream.truncation import PATIENCE_SECONDS, PAUSE_SECONDS, LogWatch, Reached
 from market_pulse_stream.writer import ACCOUNT_SCHEMA, PartitionWriter
 
+_RECORD = ["partition", *COLUMNS.names]
 # Of what an executor holds at once; Python takes about nine times as much for it.
 _PART_BYTES = 8 * 1024**2
 # So many records are stored sooner by one task than Spark has started one for each core.
 _FEW = 1_000
 # A task asks for where the log ends after each fetch, and then for more at once, which waits in vain for so long.
-_FETCH_WAIT_MILLISECONDS = 1
+_FETCH_WAIT_MILLISECONDS = 0
 # After each look at what it has fetched, Spark asks for the log's ends, which makes the client forget what is left of
 # it: a look takes all of one fetch.
 _FETCH_BYTES = 4 * 1024**2
@@ -49,6 +52,7 @@ class BatchSink:
         # Where Spark notes what a batch is to read, before it runs it.
         self._offsets = checkpoint / "offsets"
         self._run_id: UUID = uuid4()
+        self._tasks = ToldOnce(_RECORD, ACCOUNT_SCHEMA)
 
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
         """Store a batch; any error ends the query.
@@ -69,9 +73,9 @@ class BatchSink:
             self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs
         )
         # What each task costs is more than what Spark would gain by dealing out the partitions one by one.
-        cores = batch.sparkSession.sparkContext.defaultParallelism
-        records = batch.coalesce(1 if sum(map(len, read.values())) <= _FEW else cores)
-        rows = records.mapInArrow(writer, ACCOUNT_SCHEMA).collect()
+        few = sum(map(len, read.values())) <= _FEW
+        records = batch.coalesce(1 if few else batch.sparkSession.sparkContext.defaultParallelism)
+        rows = self._tasks.collect(records, writer)
         accounts = [Account(**row.asDict()) for row in rows]
         self.report.batch_ends(batch_id, [*accounts, *writer.store_rest(accounts)])
         self._reached = {partition: Reached(end, leader_epochs[partition]) for partition, end in ends.items()}
@@ -105,7 +109,8 @@ def start_query(spark: SparkSession, settings: ConsumerSettings, sink: BatchSink
         .option("fetchOffset.retryIntervalMs", PAUSE_SECONDS * 1000)
         .option("groupIdPrefix", "market-pulse-consumer")
         .load()
-        .select("partition", "offset", "key", "value", unix_millis("timestamp"))
+        .withColumn("milliseconds", unix_millis("timestamp"))
+        .select(_RECORD)
         .writeStream.foreachBatch(sink)
         .option("checkpointLocation", str(settings.checkpoint))
         .trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")

@@ -1,6 +1,7 @@
 """What an executor runs: the records of Kafka partitions in, rows that account for them out."""
 
 import dataclasses
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from uuid import UUID
@@ -28,7 +29,7 @@ _sessions: dict[Database, Connection] = {}
 
 @dataclasses.dataclass(frozen=True)
 class PartitionWriter:
-    """The function for `DataFrame.mapInArrow`; sink see `sink.store`.
+    """What a task does with the records of a batch, as a function for `ToldOnce`; sink see `sink.store`.
 
     Source columns: partition, offset, key, value, and the record's own time in milliseconds since 1970. `read` holds
     the offsets of the batch by partition: Spark fails if Kafka deleted one of them, so one without a record is empty.
@@ -90,6 +91,10 @@ class PartitionWriter:
         # Spark keeps the Python process from batch to batch, and with it the session and its staging table.
         session = _sessions.get(self.database)
         if session is None:
+            # Spark collects garbage after each task, and looks at every object of every module each time: a core's
+            # eighth where bars come all the time.
+            if not gc.get_freeze_count():
+                gc.freeze()
             session = _sessions[self.database] = self.database.connect("market-pulse consumer")
         try:
             return store_parts(session, parts)

@@ -1,5 +1,6 @@
 """What a task does of a batch, also when PostgreSQL fails, without Spark."""
 
+import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -32,6 +33,17 @@ def write(database: Database, sink: postgresql.Database) -> Iterator[Callable[[i
     for session in writer._sessions.values():  # noqa: SLF001 - what an executor's exit closes
         session.close()
     writer._sessions.clear()  # noqa: SLF001
+
+
+def test_what_it_has_read_of_modules_is_no_garbage_to_look_for_after_each_task(
+    write: Callable[[int, int], list[dict[str, int]]],
+) -> None:
+    gc.unfreeze()
+    write(0, 1)
+    frozen = gc.get_freeze_count()
+    assert frozen > len(gc.get_objects())
+    write(1, 2)
+    assert gc.get_freeze_count() == frozen
 
 
 def test_a_task_outlives_a_lost_session(database: Database, write: Callable[[int, int], list[dict[str, int]]]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ _CONF = {
     "spark.driver.memory": "512m",
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
-    **role_vars("consumer")["_consumer_checkpoint_settings"],
+    **role_vars("consumer")["_consumer_speed_settings"],
 }
 
 
@@ -99,8 +100,12 @@ def consumer(
         "PYTHONPATH": os.pathsep.join([str(ROOT / "daemons"), str(application)]),
     }
     command = [_SPARK_HOME / "bin" / "spark-submit", "--master", f"local[{cores}]", "--driver-class-path", f"{libs}/*"]
-    with running([*command, *options, application / "consumer.py"], log=directory / "consumer.log", env=env) as process:
-        yield Consumer(process, directory)
+    # A socket's path has at most 107 characters; a test's directory alone may have more.
+    with tempfile.TemporaryDirectory(prefix="mp-spark-") as sockets:
+        options += ["--conf", f"spark.python.unix.domain.socket.dir={sockets}"]
+        call = [*command, *options, application / "consumer.py"]
+        with running(call, log=directory / "consumer.log", env=env) as process:
+            yield Consumer(process, directory)
 
 
 def _jaas(password: str) -> str:
