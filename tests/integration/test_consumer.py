@@ -34,6 +34,7 @@ def test_a_life_of_the_consumer(broker: Broker, database: Database, topic: str, 
         reasons = database.query("SELECT reason FROM market.quarantine ORDER BY reason")
         assert reasons == [("key_mismatch",), ("not_json",)]
         assert_nothing_lost_or_doubled(database, 100)
+        assert list(first.sockets.glob(".*.sock")), "Java and Python of a task talk by TCP, which waits 40 ms each time"
         sent += publish(broker, topic, bars(range(20)))
         await_received(database, sent, first)
         assert_nothing_lost_or_doubled(database, 100)

@@ -37,10 +37,11 @@ _CONF = {
 
 @dataclass(frozen=True)
 class Consumer:
-    """A started driver: its process, its log and what it reports."""
+    """A started driver: its process, its log, what it reports, and where Java and Python meet."""
 
     process: Popen[bytes]
     directory: Path
+    sockets: Path
 
     @property
     def log(self) -> str:
@@ -105,7 +106,7 @@ def consumer(
         options += ["--conf", f"spark.python.unix.domain.socket.dir={sockets}"]
         call = [*command, *options, application / "consumer.py"]
         with running(call, log=directory / "consumer.log", env=env) as process:
-            yield Consumer(process, directory)
+            yield Consumer(process, directory, Path(sockets))
 
 
 def _jaas(password: str) -> str:
