@@ -1,4 +1,4 @@
-"""How fast the schema bi answers what reports ask, on a real PostgreSQL with Debian's settings.
+"""How fast the schema bi answers what reports ask, on a real PostgreSQL with a deployment's settings.
 
 Run by ``make bench``. Bars of 1,000 symbols in the order in which they come, and newest bars of 11,000 symbols; each
 statement as bi_reader: the fastest and the median of some runs, with everything in memory that fits there, and for how
@@ -16,7 +16,8 @@ from pathlib import Path
 import psycopg2.extensions
 
 from bench import page
-from integration.services.database import Database, postgresql_server
+from bench.stack import database_settings
+from integration.services.database import Database, cluster
 from support.market_table import fill
 
 _SYMBOLS, _LATEST = 1_000, 11_000
@@ -74,18 +75,23 @@ def _busy(session: psycopg2.extensions.connection) -> float:
 def answered(bars: int) -> Iterator[str]:
     """Fill a database, and yield what was asked of it and how long it took, line by line, in Markdown."""
     days = max(3, round(bars / _SYMBOLS / _BARS_OF_A_DAY))
-    with postgresql_server() as server, server.migrated_database() as database:
+    with cluster() as made, made.served(**database_settings()) as server, server.migrated_database() as database:
         fill(database, symbols=_SYMBOLS, days=days)
         database.query(_LISTED)
-        yield f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days, {datetime.now(UTC).date()}:\n\n"
-        yield "| question | allowed, of 50 million bars | fastest | median | computed |\n"
-        yield "| --- | ---: | ---: | ---: | ---: |\n"
-        with contextlib.closing(database.connect("bi_reader")) as session:
-            for question, (budget, statement) in _QUESTIONS.items():
-                taken, computed = measure(session, statement)
-                allowed = f"{budget} ms" if budget else ""
-                told = [min(taken), statistics.median(taken), statistics.median(computed)]
-                yield f"| {question} | {allowed} | {' | '.join(f'{each:.1f} ms' for each in told)} |\n"
+        yield from told(database, days)
+
+
+def told(database: Database, days: int) -> Iterator[str]:
+    """Ask a database that holds the bars of so many days, and yield the answer's times, as `answered` does."""
+    yield f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days, {datetime.now(UTC).date()}:\n\n"
+    yield "| question | allowed, of 50 million bars | fastest | median | computed |\n"
+    yield "| --- | ---: | ---: | ---: | ---: |\n"
+    with contextlib.closing(database.connect("bi_reader")) as session:
+        for question, (budget, statement) in _QUESTIONS.items():
+            taken, computed = measure(session, statement)
+            allowed = f"{budget} ms" if budget else ""
+            times = [min(taken), statistics.median(taken), statistics.median(computed)]
+            yield f"| {question} | {allowed} | {' | '.join(f'{each:.1f} ms' for each in times)} |\n"
 
 
 def main(wish: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from integration.audited import BEFORE, CLOSE, DAY, EVENING, MINUTE, MONDAY, OPEN, Audited, audited, minutes, without
 from integration.services.database import Database
+from market_pulse.contract.records import Interval
 
 
 @pytest.fixture
@@ -55,6 +56,11 @@ def test_a_bar_has_the_exchanges_day_and_clock(
     assert regular == [(expected is not None,)]
     if expected:
         assert ask(market.database, told.format("bi.bar") + f" AND trading_date = '{expected[0]}'") == [expected]
+
+
+@pytest.mark.parametrize("interval", Interval)
+def test_a_bar_lasts_as_long_in_the_database_as_on_the_wire(database: Database, interval: Interval) -> None:
+    assert database.query("SELECT market.step_of(%s)", interval.value) == [(interval.length,)]
 
 
 def test_a_long_bar_belongs_to_the_session_that_it_overlaps(database: Database) -> None:
