@@ -51,6 +51,7 @@ def revenant(tmp_path: Path) -> Iterator[tuple[Master, int]]:
             yield second, port
 
 
+@pytest.mark.slow
 def test_a_driver_waits_for_a_master_that_looks_for_an_older_one(revenant: tuple[Master, int], tmp_path: Path) -> None:
     spark, port = revenant
     with driver(tmp_path, spark.url, SECRET, _WORK.format(page=spark.page), port) as fresh:

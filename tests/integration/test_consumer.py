@@ -10,6 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from kafka import KafkaProducer
 
 from integration.consumed import RECEIVED, SYMBOLS, assert_nothing_lost_or_doubled, await_received, bars, publish
@@ -62,6 +63,7 @@ def test_a_life_of_the_consumer(broker: Broker, database: Database, topic: str, 
         assert_nothing_lost_or_doubled(database, 150)
 
 
+@pytest.mark.slow
 def test_a_log_that_lost_its_tail_and_grew_again_is_not_read_on_as_if_nothing_had_been(
     database: Database, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from integration.services.broker import Broker, kafka_broker
@@ -33,6 +34,7 @@ def look(broker: Broker) -> Verdict:
         probe.close()
 
 
+@pytest.mark.slow
 def test_a_topic_is_shared_and_copied_once_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

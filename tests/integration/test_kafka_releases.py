@@ -58,6 +58,7 @@ def send(broker: Broker, topic: str, values: list[bytes]) -> None:
         assert all(future.get(timeout=60) for future in futures)
 
 
+@pytest.mark.slow
 def test_a_broker_goes_from_release_to_release_and_back_until_that_is_finished(tmp_path: Path) -> None:
     minor = ".".join(RELEASE.split(".")[:2])
     topic, sent = "", []

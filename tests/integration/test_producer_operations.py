@@ -150,6 +150,7 @@ def test_a_reload_changes_the_symbols_and_no_other_misses_a_poll(tmp_path: Path,
     assert newest["AAPL"] < newest["ORCL"]
 
 
+@pytest.mark.slow
 def test_half_an_hour_of_the_market_without_a_broker_costs_nothing(tmp_path: Path) -> None:
     """Longer than the client's delivery timeout and our own patience with it, 10 and 30 seconds."""
     port, directory = free_port(), tmp_path / "kafka"

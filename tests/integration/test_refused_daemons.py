@@ -51,7 +51,9 @@ def refusals(daemon: Daemon) -> list[str]:
     return [line for line in daemon.told() if line.startswith("STATUS=degraded for ")]
 
 
-@pytest.mark.parametrize("broken", ["mp_kafka_password", "mp_kafka_consumer_jaas", "right"])
+@pytest.mark.parametrize(
+    "broken", ["mp_kafka_password", pytest.param("mp_kafka_consumer_jaas", marks=pytest.mark.slow), "right"]
+)
 def test_a_consumer_that_is_refused_ends_with_a_sentence(
     broker: Broker, topic: str, database: Database, tmp_path: Path, broken: str
 ) -> None:

@@ -92,6 +92,7 @@ def _store(target: postgresql.Database, topic_id: UUID, errors: list[BaseExcepti
         errors.append(error)
 
 
+@pytest.mark.slow
 def test_what_a_lost_primary_had_not_sent_comes_again_from_kafka(
     broker: Broker, topic: str, pair: Pair, tmp_path: Path
 ) -> None:

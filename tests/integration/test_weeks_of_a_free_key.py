@@ -83,6 +83,7 @@ def pipeline(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         yield Pipeline(market, writer, audit, task(database, topic_id=None))
 
 
+@pytest.mark.slow
 def test_each_day_is_complete_after_its_close_within_the_budget_and_without_a_false_alarm(pipeline: Pipeline) -> None:
     sessions = [session.date for session in pipeline.market.sessions.days if START.date() <= session.date < END.date()]
     assert len(sessions) == 21

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from support.waiting import eventually
 from system.deployment import BRIDGE, Deployment
 from system.host import Host
@@ -19,6 +21,7 @@ _MOST_LAG_SECONDS = 10
 _MINUTE = timedelta(minutes=1)
 
 
+@pytest.mark.slow
 def test_two_hundred_dashboards_hold_up_no_bar(deployment: Deployment, host: Host) -> None:
     await_progress(host, within=90)
     analyst, market, program = deployment.analyst(), clock(host), Path(__file__).with_name("dashboards.py")

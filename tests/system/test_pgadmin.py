@@ -1,5 +1,6 @@
 """pgAdmin on a deployed host: on loopback alone, closed to who lacks the vault's password, and never hung for long."""
 
+import pytest
 from playwright.sync_api import Browser
 
 from support.pgadmin_page import LOGIN, assert_refused, connect, inside, node
@@ -31,6 +32,7 @@ def test_the_vaults_password_alone_lets_in_and_the_entry_leads_to_the_database(
     assert host.sql(encrypted) == [["t"]]
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_found_by_the_watchdog_and_started_again(host: Host) -> None:
     host.await_running(UNIT, within=60)
     before, since = host.main_pid(UNIT), host.journal_cursor()

@@ -4,6 +4,8 @@ import logging
 import re
 from collections.abc import Callable
 
+import pytest
+
 from support.waiting import eventually
 from system.deployment import UNITS, Deployment
 from system.host import Host
@@ -14,6 +16,7 @@ from system.invariants import assert_nothing_lost_or_doubled, await_progress
 MOST_SECONDS = 60
 MOST_RESTARTS = 1.75
 _SECONDS = 180
+pytestmark = pytest.mark.slow
 _log = logging.getLogger(__name__)
 _LATEST_BATCH = "select extract(epoch from max(recorded_at)) from market.batch where received > 0"
 _LONGEST_PAUSE = """

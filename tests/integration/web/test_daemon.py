@@ -58,6 +58,7 @@ def test_it_is_watched_by_its_own_progress_and_leaves_when_told(pipeline: Pipeli
     assert page.daemon.told()[-1] == "STOPPING=1"
 
 
+@pytest.mark.slow
 def test_a_topic_that_was_made_again_ends_it_for_its_offsets_are_other_ones(pipeline: Pipeline, page: Web) -> None:
     pipeline.tell(pipeline.bar("IBM", 0))
     with page.live() as reader:

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import pytest
+
 from system.deployment import UNITS
 from system.faults.injections import (
     AUDITOR,
@@ -51,6 +53,7 @@ _AT_ONCE: dict[str, Callable[[Host], None]] = {
 }
 
 
+@pytest.mark.slow
 def test_whatever_comes_in_whatever_order_is_over_by_itself(host: Host, trial: Trial) -> None:
     steps = plan(_SEED, _SECONDS, sorted(_LASTING | _AT_ONCE))
     sys.stdout.write(f"MARKET_PULSE_SEED={_SEED} MARKET_PULSE_NEMESIS_SECONDS={_SECONDS:.0f}\n{steps}\n")
