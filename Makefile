@@ -26,16 +26,16 @@ down: bootstrap ## remove the lab and leave nothing behind but the caches
 	$(LAB) ansible/lab_down.yml
 	@rmdir .lab 2>/dev/null || true
 
-test: artifacts powerbi-tools check ## every test: unit, consistency, simulation, integration, system
+test: artifacts powerbi-tools check ## unit, consistency, simulation, integration and system tests, but for those that take many minutes each
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 tests/system
 
-test-all: artifacts powerbi-tools check ## those, and the ones that take many minutes each
+test-all: artifacts powerbi-tools check ## those, too
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "slow or not slow" tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 -m "slow or not slow" tests/system
 
-scorecard: artifacts ## the faults tried anew, and the table of them in the README
-	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest tests/system/faults
+scorecard: artifacts ## all faults tried anew, which takes hours, and the table of them in the README
+	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest -m "slow or not slow" tests/system/faults
 
 bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
 	$(BENCH)/queries.py $(QUERIES)

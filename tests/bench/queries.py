@@ -78,20 +78,15 @@ def answered(bars: int) -> Iterator[str]:
     with cluster() as made, made.served(**database_settings()) as server, server.migrated_database() as database:
         fill(database, symbols=_SYMBOLS, days=days)
         database.query(_LISTED)
-        yield from told(database, days)
-
-
-def told(database: Database, days: int) -> Iterator[str]:
-    """Ask a database that holds the bars of so many days, and yield the answer's times, as `answered` does."""
-    yield f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days, {datetime.now(UTC).date()}:\n\n"
-    yield "| question | allowed, of 50 million bars | fastest | median | computed |\n"
-    yield "| --- | ---: | ---: | ---: | ---: |\n"
-    with contextlib.closing(database.connect("bi_reader")) as session:
-        for question, (budget, statement) in _QUESTIONS.items():
-            taken, computed = measure(session, statement)
-            allowed = f"{budget} ms" if budget else ""
-            times = [min(taken), statistics.median(taken), statistics.median(computed)]
-            yield f"| {question} | {allowed} | {' | '.join(f'{each:.1f} ms' for each in times)} |\n"
+        yield f"{_count(database):,} bars of {_SYMBOLS:,} symbols on {days} days, {datetime.now(UTC).date()}:\n\n"
+        yield "| question | allowed, of 50 million bars | fastest | median | computed |\n"
+        yield "| --- | ---: | ---: | ---: | ---: |\n"
+        with contextlib.closing(database.connect("bi_reader")) as session:
+            for question, (budget, statement) in _QUESTIONS.items():
+                taken, computed = measure(session, statement)
+                allowed = f"{budget} ms" if budget else ""
+                times = [min(taken), statistics.median(taken), statistics.median(computed)]
+                yield f"| {question} | {allowed} | {' | '.join(f'{each:.1f} ms' for each in times)} |\n"
 
 
 def main(wish: argparse.Namespace) -> None:
