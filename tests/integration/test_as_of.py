@@ -15,7 +15,7 @@ from integration.services.database import Database, waiting_for_locks
 from integration.services.records import APPENDED, OPENING, bar, records, task
 from market_pulse import contract
 from market_pulse.contract import Reason, Rejection
-from market_pulse_stream import quarantine
+from market_pulse_stream import quarantine_replay
 from market_pulse_stream.decode import BAR_COLUMNS, Record
 from market_pulse_stream.quarantine import Choice
 from market_pulse_stream.sink import store
@@ -97,7 +97,7 @@ def test_what_came_out_of_quarantine_is_seen_from_then_on(
         release.setattr(contract, "decode", lambda *_: Rejection(Reason.BAD_PRICE, "refused by mistake"))
         store(writer, task(database), records(bar(), bar(minute=1)))
     before = seen(database)
-    done = list(quarantine.replay(writer, Choice("bars"), "someone"))
+    done = list(quarantine_replay.replay(writer, Choice("bars"), "someone"))
     assert [part.stored for part in done] == [2]
     after = seen(database)
     assert database.query(_THEN, before[0]) == before[1] == []

@@ -21,9 +21,10 @@ from market_pulse.cli import database as sessions
 from market_pulse.cli import quarantine as command
 from market_pulse.cli.settings import CliSettings
 from market_pulse.contract import Bar, Reason, Rejection
-from market_pulse_stream import quarantine
+from market_pulse_stream import quarantine_replay
 from market_pulse_stream.decode import Record
-from market_pulse_stream.quarantine import Choice, Replayed
+from market_pulse_stream.quarantine import Choice
+from market_pulse_stream.quarantine_replay import Replayed
 from market_pulse_stream.sink import store
 
 _CHOICE = Choice("bars", reason="bad_volume")
@@ -67,7 +68,7 @@ def test_exactly_the_fixed_ones_are_stored_and_once(
     database: Database, writer: psycopg2.extensions.connection, told: list[Record]
 ) -> None:
     assert len(told) == 8
-    (done,) = quarantine.replay(writer, _CHOICE, "someone")
+    (done,) = quarantine_replay.replay(writer, _CHOICE, "someone")
     assert done == Replayed(decoded=4, stored=3, superseded=1)
     assert database.query(_FATES) == [
         (1, "bad_volume", "bar"),
@@ -84,7 +85,7 @@ def test_exactly_the_fixed_ones_are_stored_and_once(
     assert database.query(volumes, OPENING) == stored
     before = database.query("SELECT * FROM market.bar_revision ORDER BY record_offset")
     assert [row[-1] for row in before] == [0, 1, 2, 3, 4, 5]
-    assert list(quarantine.replay(writer, _CHOICE, "someone")) == []
+    assert list(quarantine_replay.replay(writer, _CHOICE, "someone")) == []
     assert database.query("SELECT * FROM market.bar_revision ORDER BY record_offset") == before
     ledger = "SELECT decoded, stored, unchanged, superseded, still_rejected, requested_by FROM market.quarantine_replay"
     assert database.query(ledger) == [(4, 3, 0, 1, 0, "someone")]
@@ -98,12 +99,12 @@ def test_what_still_fails_stays_with_the_reason_it_has_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert told
-    outcomes = quarantine.trial(writer, Choice("bars"))
+    outcomes = quarantine_replay.trial(writer, Choice("bars"))
     assert outcomes == {("bad_volume", "bar"): 4, ("not_json", "not_json"): 1, ("too_large", "too_large"): 1}
     assert database.query("SELECT count(*) FROM market.quarantine WHERE replayed_at IS NOT NULL") == [(0,)]
     stricter = Rejection(Reason.BAD_PRICE, "NUL \0 and lone surrogate \ud800")
     monkeypatch.setattr(contract, "decode", lambda *_: stricter)
-    (done,) = quarantine.replay(writer, Choice("bars", partition=0, offset=6), "someone")
+    (done,) = quarantine_replay.replay(writer, Choice("bars", partition=0, offset=6), "someone")
     assert done == Replayed(decoded=1, still_rejected=1)
     state = "SELECT reason, replay_fate, replayed_at IS NULL FROM market.quarantine WHERE record_offset = 6"
     assert database.query(state) == [("bad_price", None, False)]
@@ -123,8 +124,10 @@ def test_what_a_wrong_clock_dated_ahead_is_stored_when_its_time_has_come(
         (2, "future_telling", None),
     ]
     expected = {("future_bar", "bar"): 1, ("future_telling", "bar"): 1, ("future_telling", "future_telling"): 1}
-    assert quarantine.trial(writer, Choice("bars")) == expected
-    assert list(quarantine.replay(writer, Choice("bars"), "someone")) == [Replayed(3, stored=2, still_rejected=1)]
+    assert quarantine_replay.trial(writer, Choice("bars")) == expected
+    assert list(quarantine_replay.replay(writer, Choice("bars"), "someone")) == [
+        Replayed(3, stored=2, still_rejected=1)
+    ]
     times = "SELECT bar_time, fetched_at FROM market.bar ORDER BY 1"
     assert database.query(times) == [(item.bar_time, item.fetched_at) for item in (ahead, bar(minute=2))]
 
@@ -135,7 +138,7 @@ def test_two_at_once_store_each_once(database: Database, told: list[Record]) -> 
 
     def replay() -> None:
         with contextlib.closing(database.connect("writer")) as connection:
-            done.append(sum(quarantine.replay(connection, Choice("bars"), "someone"), Replayed()))
+            done.append(sum(quarantine_replay.replay(connection, Choice("bars"), "someone"), Replayed()))
 
     threads = [threading.Thread(target=replay) for _ in range(3)]
     for thread in threads:
@@ -152,7 +155,7 @@ def test_a_failure_stores_none_and_marks_none(
     assert told
     database.query("REVOKE INSERT ON market.quarantine_replay FROM market_pulse_writer")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        list(quarantine.replay(writer, _CHOICE, "someone"))
+        list(quarantine_replay.replay(writer, _CHOICE, "someone"))
     assert database.query("SELECT count(*) FROM market.bar") == [(2,)]
     assert database.query("SELECT count(*) FROM market.quarantine WHERE replay_fate IS NOT NULL") == [(0,)]
 
@@ -166,7 +169,7 @@ def test_many_are_replayed_in_parts(
         # So few that each of them is decoded by itself.
         for number in range(0, 2500, 250):
             store(writer, replace(first, batch_id=number), odd[number : number + 250])
-    parts = list(quarantine.replay(writer, _CHOICE, "someone"))
+    parts = list(quarantine_replay.replay(writer, _CHOICE, "someone"))
     assert [part.stored for part in parts] == [1000, 1000, 500]
     assert database.query("SELECT count(*) FROM market.bar") == [(2500,)]
 

@@ -16,8 +16,9 @@ from market_pulse.cli.record import operator, recorded
 from market_pulse.cli.render import console_of, table
 from market_pulse.cli.settings import CliSettings
 from market_pulse.errors import MarketPulseError
-from market_pulse_stream import quarantine
-from market_pulse_stream.quarantine import Choice, Kept, Replayed
+from market_pulse_stream import quarantine, quarantine_replay
+from market_pulse_stream.quarantine import Choice, Kept
+from market_pulse_stream.quarantine_replay import Replayed
 
 # Of a statement; the largest is one transaction of a replay.
 _SECONDS = 60
@@ -97,7 +98,7 @@ def replay(
         if dry_run:
             remaining = _try(connection, choice)
         else:
-            done = sum(quarantine.replay(connection, choice, operator()), Replayed())
+            done = sum(quarantine_replay.replay(connection, choice, operator()), Replayed())
             typer.echo(
                 f"{done.decoded} decoded: {done.stored} bars stored, {done.unchanged} unchanged, "
                 f"{done.superseded} superseded, {done.answers} answers, {done.still_rejected} stay in quarantine"
@@ -140,7 +141,7 @@ def _lines(topic: str, kept: Kept) -> Iterator[str]:
 
 
 def _try(connection: Connection, choice: Choice) -> int:
-    outcomes = quarantine.trial(connection, choice)
+    outcomes = quarantine_replay.trial(connection, choice)
     for (reason, outcome), count in sorted(outcomes.items()):
         would = f"would be stored as {outcome}" if outcome in {"bar", "answer"} else f"would stay: {outcome}"
         typer.echo(f"{count} {reason} {would}")

@@ -223,10 +223,10 @@ def test_nodes_of_kafka_that_could_not_be_one_cluster_are_refused(tmp_path: Path
 
 def test_the_choices_are_those_of_the_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "ansible/roles/preflight/filter_plugins")
-    import preflight  # noqa: PLC0415 - found by the line above
+    import market  # noqa: PLC0415 - found by the line above
 
-    assert set(preflight.PLANS) == set(Plan)
-    assert set(preflight.SOURCES) == set(SourceName)
+    assert set(market.PLANS) == set(Plan)
+    assert set(market.SOURCES) == set(SourceName)
 
 
 def test_what_the_upkeep_takes_preflight_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,93 +1,19 @@
 """What is wrong with an inventory, in sentences that name the variable and say what it should be.
 
-Pure: variables and facts in, sentences out. The bar's contract is asked for what a symbol and an interval are.
+Pure, as its neighbours are: variables and facts in, sentences out.
 """
 
 import difflib
 import ipaddress
-import posixpath
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "daemons"))
-
-from market_pulse.contract import SYMBOL, Interval
-from market_pulse.sources.base import LABELLED_BY_START_SINCE
-
-SOURCES = ("simulator", "alphavantage", "replay")
-PLANS = ("free", "delayed", "premium")
-# Of the producer's host; its sandbox hides them from it.
-HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 _LAST_PORT = 65535
 # The auditor looks back for a month, and vendors correct what is younger.
 _FEWEST_MONTHS = 2
 _FEWEST_MONTHS_AHEAD = 2
 
 Variables = Mapping[str, Any]
-
-
-def symbol_problems(symbols: object) -> Iterator[str]:
-    """Yield what keeps `market_pulse_symbols` from being a list of different tickers."""
-    name, example = "market_pulse_symbols", "a list of tickers such as [AAPL, IBM]"
-    if symbols is None:
-        yield f"{name} is missing: the inventory must give {example}"
-    elif not isinstance(symbols, list):
-        yield f"{name} is {symbols!r}: it must be {example}, even for a single one"
-    elif not symbols:
-        yield f"{name} is empty: it must be {example}"
-    else:
-        for position, symbol in enumerate(symbols, 1):
-            if not isinstance(symbol, str):
-                yield (
-                    f"{name}, item {position}, is {symbol!r} and not text: YAML reads ON, YES, NO, TRUE and numbers as "
-                    'values of its own, so quote it, as in "ON"'
-                )
-            elif not SYMBOL.fullmatch(symbol):
-                yield f"{name}, item {position}, is {symbol!r}: a ticker matches {SYMBOL.pattern}"
-        for symbol, times in Counter(map(str, symbols)).items():
-            if times > 1:
-                yield f"{name} has {symbol} {times} times: name each ticker once"
-
-
-def choice_problems(variables: Variables) -> Iterator[str]:
-    """Yield values outside a closed set, and pairs of values that exclude each other."""
-    intervals = [interval.value for interval in Interval]
-    for name, known in (
-        ("market_pulse_source", SOURCES),
-        ("market_pulse_vendor_plan", PLANS),
-        ("market_pulse_interval", intervals),
-    ):
-        if variables[name] not in known:
-            yield f"{name} is {variables[name]!r}: it must be one of {', '.join(known)}"
-    interval = variables["market_pulse_interval"]
-    if variables["market_pulse_vendor_plan"] == "free" and interval in intervals and interval != Interval.DAILY:
-        yield (
-            f"market_pulse_interval is {interval!r}, and the free plan serves daily bars alone: make it daily, or "
-            "market_pulse_vendor_plan premium"
-        )
-
-
-def clock_problems(variables: Variables) -> Iterator[str]:
-    """Yield what is wrong with the market's clock."""
-    speed, source = variables["market_pulse_clock_speed"], variables["market_pulse_source"]
-    if isinstance(speed, bool) or not isinstance(speed, int | float) or speed <= 0:
-        yield f"market_pulse_clock_speed is {speed!r}: it must be a number above 0; 1 is real time"
-    elif speed != 1 and source != "simulator":
-        yield f"market_pulse_clock_speed is {speed}: it must be 1 with market_pulse_source {source}, a real market"
-    start = variables["market_pulse_clock_market_start"]
-    try:
-        instant = datetime.fromisoformat(str(start))
-    except ValueError:
-        instant = datetime.min  # noqa: DTZ901 - stands for no instant, as any time without an offset does
-    if instant.tzinfo is None:
-        yield f"market_pulse_clock_market_start is {start!r}: it must be an instant such as 2026-01-05T14:30:00Z"
-    elif instant < LABELLED_BY_START_SINCE:
-        first = f"{LABELLED_BY_START_SINCE:%Y-%m-%d}"
-        yield f"market_pulse_clock_market_start is {start!r}: it must be {first} or later, the simulator's first year"
 
 
 def port_problems(
@@ -220,45 +146,12 @@ def keeping_problems(variables: Variables) -> Iterator[str]:
         )
 
 
-def exchange_problems(exchange: object, default: str) -> Iterator[str]:
-    """Yield an exchange whose calendar nobody has."""
-    if exchange == default:
-        return
-    # It brings pandas, a second that only those pay who take another exchange.
-    import exchange_calendars  # noqa: PLC0415
-
-    known = exchange_calendars.get_calendar_names()
-    if exchange not in known:
-        meant = difflib.get_close_matches(str(exchange), known, n=1)
-        yield (
-            f"market_pulse_exchange is {exchange!r}: it must be a code such as {default}"
-            + (f", did you mean {meant[0]}?" if meant else "")
-        )
-
-
 def upkeep_problems(months_ahead: object) -> Iterator[str]:
     """Yield what the upkeep would refuse; what the inventory does not say is the role's."""
     if months_ahead is None:
         return
     if isinstance(months_ahead, bool) or not isinstance(months_ahead, int) or months_ahead < _FEWEST_MONTHS_AHEAD:
         yield f"upkeep_months_ahead is {months_ahead!r}: it must be a whole number of at least {_FEWEST_MONTHS_AHEAD}"
-
-
-def replay_problems(variables: Variables) -> Iterator[str]:
-    """Yield a folder of recorded answers that the producer could not read."""
-    folder = variables["producer_replay_folder"]
-    if variables["market_pulse_source"] != "replay":
-        return
-    if not isinstance(folder, str) or not folder.startswith("/"):
-        yield (
-            f"producer_replay_folder is {folder!r}: with market_pulse_source replay it must be the absolute path of a "
-            "folder on the producer's host"
-        )
-    elif any(f"{posixpath.normpath(folder)}/".startswith(f"{hidden}/") for hidden in HIDDEN):
-        yield (
-            f"producer_replay_folder is {folder!r}: the producer's sandbox hides {', '.join(HIDDEN)}; take a folder "
-            "elsewhere, such as /srv/market-pulse/replay"
-        )
 
 
 def problems(variables: Variables, surroundings: Variables) -> list[str]:
@@ -270,9 +163,6 @@ def problems(variables: Variables, surroundings: Variables) -> list[str]:
     """
     project, tiers = surroundings["project"], surroundings["tiers"]
     found = [
-        *symbol_problems(variables["market_pulse_symbols"]),
-        *choice_problems(variables),
-        *clock_problems(variables),
         *port_problems(
             variables["market_pulse_ports"], project["market_pulse_ports"], tiers, project["market_pulse_tiers"]
         ),
@@ -280,9 +170,7 @@ def problems(variables: Variables, surroundings: Variables) -> list[str]:
         *web_problems(variables),
         *size_problems(variables),
         *keeping_problems(variables),
-        *exchange_problems(variables["market_pulse_exchange"], project["market_pulse_exchange"]),
         *upkeep_problems(variables["upkeep_months_ahead"]),
-        *replay_problems(variables),
         *fixed_problems(variables, project),
         *secret_problems(surroundings["secrets"], surroundings["vault"]),
         *name_problems(surroundings["names"], surroundings["known"]),
