@@ -62,8 +62,9 @@ def _run(settings: ConsumerSettings) -> None:
         plan = resume(database, watch)
         for note in plan.notes:
             _log.warning("%s", note)
-        query = start_query(spark, settings, BatchSink(database, watch, plan, report, settings.checkpoint))
+        sink = BatchSink(database, watch, plan, report, settings.checkpoint)
+        query = start_query(spark, settings, sink)
         log.event(_log, logging.INFO, "consumer started", topic=topic.name, id=topic.id, partitions=len(topic.end))
         while not query.awaitTermination(_LOOP_SECONDS):
-            only.check()
+            only.check(topic.id, sink.reached)
             report.write_if_alive()

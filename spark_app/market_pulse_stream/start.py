@@ -2,13 +2,14 @@
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Mapping
 from uuid import UUID
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a function's name
 from tenacity import RetryError, Retrying, TryAgain, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from market_pulse.errors import StateError
+from market_pulse.errors import PositionError, StateError
 from market_pulse_stream.positions import Plan, losses, plan
 from market_pulse_stream.postgresql import Database
 from market_pulse_stream.truncation import LogWatch, Reached
@@ -31,6 +32,12 @@ WITH added AS (
 INSERT INTO market.lost_range (topic_id, partition, log_epoch, topic, from_offset, until_offset, reason)
 SELECT topic_id, partition, log_epoch, topic, 0, next_offset, %(gone)s FROM added WHERE %(gone)s IS NOT NULL
 """
+_READ_OFFSETS = "SELECT partition, next_offset FROM market.stream_position WHERE topic_id = %s"
+# The server ends a session that was cut off sooner than this side gives it up, or that would keep its successor out.
+_END_SOON = """
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '25s'
+"""
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('market-pulse consumer'), hashtext(%s))"
 
 
@@ -47,11 +54,19 @@ class OnlyConsumer:
         self._topic = topic
         self._connection = self._locked_session()
 
-    def check(self) -> None:
+    def check(self, topic_id: UUID, reached: Mapping[int, int]) -> None:
         """Take the lock again if its session was lost; while the server is away, that is left to the next call.
+
+        The new session may be with another server, a promoted standby's or a restored one, so that it is looked whether
+        everything is there that this run stored: without new records nobody else would.
+
+        Args:
+            topic_id: of the topic that is stored.
+            reached: up to where this run has stored each partition.
 
         Raises:
             StateError: another consumer was faster.
+            PositionError: the database has gone back; the next start reads again what it lacks.
         """
         try:
             with self._connection.cursor() as cursor:
@@ -59,7 +74,13 @@ class OnlyConsumer:
         except psycopg2.Error:
             self.release()
             with contextlib.suppress(psycopg2.OperationalError):
-                self._connection = self._locked_session()
+                connection = self._locked_session()
+                try:
+                    self._refuse_older(connection, topic_id, reached)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._connection = connection
 
     def release(self) -> None:
         """Give the lock back."""
@@ -69,6 +90,8 @@ class OnlyConsumer:
     def _locked_session(self) -> Connection:
         connection = self._database.connect("market-pulse consumer lock")
         connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(_END_SOON)
         try:
             self._take_lock(connection)
         except RetryError:
@@ -78,6 +101,19 @@ class OnlyConsumer:
                 f"{self._database.host}: stop it first"
             ) from None
         return connection
+
+    def _refuse_older(self, connection: Connection, topic_id: UUID, reached: Mapping[int, int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_OFFSETS, (str(topic_id),))
+            stored: dict[int, int] = dict(cursor)
+        older = [
+            f"topic {self._topic} partition {partition} was stored up to offset {offset - 1}, and the database has it "
+            f"up to {stored.get(partition, 0) - 1}"
+            for partition, offset in sorted(reached.items())
+            if stored.get(partition, 0) < offset
+        ]
+        if older:
+            raise PositionError(f"the database has gone back; the next start goes on from there: {'; '.join(older)}")
 
     def _take_lock(self, connection: Connection) -> None:
         patience = stop_after_delay(LOCK_SECONDS)

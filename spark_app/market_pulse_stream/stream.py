@@ -54,6 +54,11 @@ class BatchSink:
         self._run_id: UUID = uuid4()
         self._tasks = ToldOnce(_RECORD, ACCOUNT_SCHEMA)
 
+    @property
+    def reached(self) -> dict[int, int]:
+        """Up to where each partition is stored."""
+        return {partition: reached.next_offset for partition, reached in self._reached.items()}
+
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
         """Store a batch; any error ends the query.
 
@@ -67,7 +72,7 @@ class BatchSink:
         if truncated := self._watch.truncated(self._reached, leader_epochs):
             lost = {partition: range(end, self._reached[partition].next_offset) for partition, end in truncated.items()}
             raise PositionError("; ".join(cut(self._topic.name, *item) for item in lost.items()))
-        begin = {partition: reached.next_offset for partition, reached in self._reached.items()}
+        begin = self.reached
         read = {partition: range(begin.get(partition, 0), end) for partition, end in ends.items()}
         writer = PartitionWriter(
             self._database, self._run_id, batch_id, self._topic.id, self._topic.name, read, leader_epochs

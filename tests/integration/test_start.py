@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -148,10 +149,26 @@ def test_a_second_consumer_is_refused_while_the_first_lives(
 def test_the_lock_is_taken_again_after_the_session_was_lost(database: Database, sink: postgresql.Database) -> None:
     only = OnlyConsumer(sink, "bars")
     database.end_sessions("writer")
-    only.check()
-    only.check()
+    only.check(uuid4(), {})
+    only.check(uuid4(), {})
     assert database.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == [(1,)]
     only.release()
+
+
+def test_a_database_that_has_gone_back_is_noticed_without_a_new_record(
+    broker: Broker, topic: str, database: Database, sink: postgresql.Database
+) -> None:
+    started(sink, broker, topic)
+    topic_id = look_up(broker.login(Principal.CONSUMER), topic).id
+    only = OnlyConsumer(sink, topic)
+    database.query("UPDATE market.stream_position SET next_offset = 17 WHERE partition = 1")
+    database.end_sessions("writer")
+    only.check(topic_id, {0: 0, 1: 17})
+    database.query("UPDATE market.stream_position SET next_offset = 9 WHERE partition = 1")
+    database.end_sessions("writer")
+    with pytest.raises(PositionError, match="partition 1 was stored up to offset 16, and the database has it up to 8"):
+        only.check(topic_id, {0: 0, 1: 17})
+    assert database.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == [(0,)]
 
 
 def test_a_missing_credential_is_named(sink: postgresql.Database, credentials: Path) -> None:

@@ -12,6 +12,7 @@ _PORTS = group_vars("pipeline")["market_pulse_ports"]
 BROKER_PORT, DATABASE_PORT = _PORTS["kafka"], _PORTS["postgresql"]
 # Who runs the sink: the executors are the worker's children.
 SINK_USER = "market-pulse-spark"
+DRIVER_USER = "market-pulse-consumer"
 PRODUCER_USER = "market-pulse-producer"
 
 _NFT_TABLE = "inet market_pulse_fault"

@@ -15,6 +15,7 @@ from system.faults.injections import (
 from system.faults.network import (
     BROKER_PORT,
     DATABASE_PORT,
+    DRIVER_USER,
     PRODUCER_USER,
     SINK_USER,
     cut,
@@ -55,8 +56,11 @@ def test_a_producer_cut_off_from_the_broker_keeps_its_bars(
 
 
 @pytest.mark.slow
-def test_a_sink_cut_off_from_the_database_tries_again(host: Host, trial: Trial) -> None:
-    with trial("N5", "sink's packets to PostgreSQL lost for 40 s", within=60), cut(host, SINK_USER, DATABASE_PORT):
+@pytest.mark.parametrize(("fault", "who", "user"), [("N5", "sink", SINK_USER), ("N5d", "driver", DRIVER_USER)])
+def test_a_consumer_cut_off_from_the_database_tries_again(
+    host: Host, trial: Trial, fault: str, who: str, user: str
+) -> None:
+    with trial(fault, f"{who}'s packets to PostgreSQL lost for 40 s", within=60), cut(host, user, DATABASE_PORT):
         last(40)
 
 
