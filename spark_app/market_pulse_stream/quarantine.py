@@ -22,13 +22,14 @@ AND (%(offset)s::bigint IS NULL OR record_offset = %(offset)s)
 KEPT = SQL("""
 SELECT
     topic_id::text, partition, log_epoch, record_offset, key, value, appended_at,
-    reason, detail, recorded_at, replayed_at, replay_fate
+    reason, detail, recorded_at, replayed_at, replay_fate, acknowledged_at, acknowledged_by, note
 FROM market.quarantine
 """)
 _COUNTS = """
 SELECT
     reason,
-    count(*) FILTER (WHERE replay_fate IS NULL),
+    count(*) FILTER (WHERE replay_fate IS NULL AND acknowledged_at IS NULL),
+    count(*) FILTER (WHERE replay_fate IS NULL AND acknowledged_at IS NOT NULL),
     count(*) FILTER (WHERE replay_fate IS NOT NULL),
     max(recorded_at)
 FROM market.quarantine
@@ -39,6 +40,10 @@ ORDER BY reason
 _NEWEST = SQL("{kept} WHERE {chosen} ORDER BY recorded_at DESC, record_offset DESC LIMIT %(limit)s")
 _AT_OFFSET = SQL("""
 {kept} WHERE topic = %(topic)s AND partition = %(partition)s AND record_offset = %(offset)s ORDER BY recorded_at
+""")
+_ACKNOWLEDGE = SQL("""
+UPDATE market.quarantine SET acknowledged_at = now(), acknowledged_by = %(acknowledged_by)s, note = %(note)s
+WHERE acknowledged_at IS NULL AND {chosen}
 """)
 
 
@@ -64,13 +69,17 @@ class Kept(NamedTuple):
     recorded_at: datetime
     replayed_at: datetime | None
     replay_fate: str | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    note: str | None
 
 
 class Count(NamedTuple):
-    """How many records broke a rule: those still in quarantine, those replayed since, and when the newest came."""
+    """How many records broke a rule: those that wait, those acknowledged, those replayed, and when the newest came."""
 
     reason: str
     waiting: int
+    acknowledged: int
     replayed: int
     newest: datetime
 
@@ -93,6 +102,18 @@ def at_offset(connection: Connection, topic: str, partition: int, offset: int) -
     with connection, connection.cursor() as cursor:
         place = {"topic": topic, "partition": partition, "offset": offset}
         return read(cursor, _AT_OFFSET.format(kept=KEPT), place)
+
+
+def acknowledge(connection: Connection, choice: Choice, acknowledged_by: str, note: str) -> int:
+    """Note of the records chosen that they may stay, so that nothing warns of them any more; return how many they are.
+
+    Raises:
+        psycopg2.Error: PostgreSQL refused; none is acknowledged.
+    """
+    with connection, connection.cursor() as cursor:
+        statement = _ACKNOWLEDGE.format(chosen=CHOSEN)
+        cursor.execute(statement, {**choice._asdict(), "acknowledged_by": acknowledged_by, "note": note})
+        return cursor.rowcount
 
 
 def read(cursor: Cursor, statement: Composed, parameters: Mapping[str, object]) -> list[Kept]:

@@ -1,6 +1,8 @@
 """The way out of quarantine: decoded again, and stored as if it had come now.
 
-A record never leaves the table: what it was found to be is noted beside it, in the transaction that stores it.
+A record never leaves the table: what it was found to be is noted beside it, in the transaction that stores it. One
+stays what it is: a telling dated by a clock that was ahead, whose bar was told again since. By its date it would stand
+against what was told after it; by their offsets it is the older.
 """
 
 from collections import Counter
@@ -14,7 +16,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - the dri
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.sql import SQL
 
-from market_pulse_stream.decode import Decoded, bar_lines, decode
+from market_pulse.contract import Bar, Reason, Rejection
+from market_pulse_stream.decode import Decoded, Rejected, bar_lines, decode
 from market_pulse_stream.quarantine import CHOSEN, KEPT, Choice, Kept, read
 from market_pulse_stream.sink import Task, copy_rows, lock_positions, store_answers, store_bars
 from market_pulse_stream.statements import statements
@@ -22,6 +25,16 @@ from market_pulse_stream.statements import statements
 # Of one transaction, so that the consumer waits for the partition no longer than a batch takes.
 _CHUNK = 1000
 
+_DATED_AHEAD = frozenset({Reason.FUTURE_TELLING, Reason.OVERTAKEN})
+_TOLD_SINCE = """
+SELECT told.record_offset, max(since.record_offset)
+FROM
+    unnest(%(symbols)s::text[], %(intervals)s::text[], %(bar_times)s::timestamptz[], %(offsets)s::bigint[])
+    AS told (symbol, interval, bar_time, record_offset)
+INNER JOIN market.bar_revision AS since USING (symbol, interval, bar_time)
+WHERE since.partition = %(partition)s AND since.record_offset > told.record_offset
+GROUP BY told.record_offset
+"""
 _LOGS = SQL(
     "SELECT DISTINCT topic_id::text, partition, log_epoch FROM market.quarantine WHERE {chosen} ORDER BY 1, 2, 3"
 )
@@ -76,11 +89,10 @@ class Replayed:
 def trial(connection: Connection, choice: Choice) -> Counter[tuple[str, str]]:
     """Count what the records chosen would be, by their reason and ``bar``, ``answer`` or the reason that remains."""
     outcomes: Counter[tuple[str, str]] = Counter()
-    with connection, connection.cursor() as cursor:
-        now = _now(cursor)
     for log in _logs(connection, choice):
         for chunk in _chunks(connection, choice, log):
-            decoded = decode((kept.record for kept in chunk), now)
+            with connection, connection.cursor() as cursor:
+                decoded = _decoded(cursor, log, chunk)
             fates = {offset: fate or reason for offset, fate, reason, _ in _fates(chunk, decoded)}
             outcomes.update((kept.reason, str(fates[kept.record.offset])) for kept in chunk)
     return outcomes
@@ -114,7 +126,7 @@ class _Log(NamedTuple):
 
 
 def _store(cursor: Cursor, log: _Log, chunk: Sequence[Kept], requested_by: str) -> Replayed:
-    decoded = decode((kept.record for kept in chunk), _now(cursor))
+    decoded = _decoded(cursor, log, chunk)
     fates = store_bars(cursor, statements(), {log.partition: bar_lines(decoded.bars, log.partition)})[log.partition]
     store_answers(cursor, statements(), decoded.answers)
     done = Replayed(len(chunk), *fates, len(decoded.answers), len(decoded.rejected))
@@ -124,6 +136,37 @@ def _store(cursor: Cursor, log: _Log, chunk: Sequence[Kept], requested_by: str) 
     cursor.execute(_MARK, facts)
     cursor.execute(_WRITE_LEDGER, facts)
     return done
+
+
+def _decoded(cursor: Cursor, log: _Log, chunk: Sequence[Kept]) -> Decoded:
+    decoded = decode((kept.record for kept in chunk), _now(cursor))
+    ahead = {kept.record.offset for kept in chunk if kept.reason in _DATED_AHEAD}
+    told = [(record.offset, bar) for record, bar in decoded.bars if record.offset in ahead]
+    if not told:
+        return decoded
+    facts = {
+        "partition": log.partition,
+        "offsets": [offset for offset, _ in told],
+        "symbols": [bar.symbol for _, bar in told],
+        "intervals": [bar.interval for _, bar in told],
+        "bar_times": [bar.bar_time for _, bar in told],
+    }
+    cursor.execute(_TOLD_SINCE, facts)
+    since: dict[int, int] = dict(cursor)
+    overtaken = [
+        Rejected(record, Rejection(Reason.OVERTAKEN, _overtaken(bar, since[record.offset])))
+        for record, bar in decoded.bars
+        if record.offset in since
+    ]
+    bars = [told for told in decoded.bars if told[0].offset not in since]
+    return Decoded(bars, decoded.answers, [*decoded.rejected, *overtaken])
+
+
+def _overtaken(bar: Bar, offset: int) -> str:
+    return (
+        f"fetched_at {bar.fetched_at} is of a clock that was ahead, and the bar was told again at offset {offset}, "
+        "which stands; this telling may be acknowledged"
+    )
 
 
 def _fates(chunk: Sequence[Kept], decoded: Decoded) -> Iterator[tuple[int, str | None, str | None, str | None]]:

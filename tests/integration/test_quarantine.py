@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 from integration.services.database import PASSWORD, Database
 from integration.services.records import APPENDED, OPENING, bar, records, task
 from market_pulse import contract
-from market_pulse.cli import app
+from market_pulse.cli import app, collect
 from market_pulse.cli import database as sessions
 from market_pulse.cli import quarantine as command
 from market_pulse.cli.settings import CliSettings
@@ -132,6 +133,26 @@ def test_what_a_wrong_clock_dated_ahead_is_stored_when_its_time_has_come(
     assert database.query(times) == [(item.bar_time, item.fetched_at) for item in (ahead, bar(minute=2))]
 
 
+def test_what_a_wrong_clock_dated_ahead_does_not_stand_against_what_was_told_since(
+    database: Database, writer: psycopg2.extensions.connection
+) -> None:
+    ahead = bar(minute=1, volume="100", fetched_at=OPENING.replace(hour=20), request_id="r1")
+    true = bar(minute=1, volume="900", fetched_at=OPENING.replace(minute=32), request_id="r2")
+    told = [msgspec.structs.replace(record, appended_at=OPENING.replace(minute=32)) for record in records(ahead, true)]
+    account = store(writer, task(database), told)
+    assert (account.stored, account.quarantined) == (1, 1)
+    assert quarantine_replay.trial(writer, Choice("bars")) == {("future_telling", "overtaken"): 1}
+    for reason in ("future_telling", "overtaken"):
+        assert list(quarantine_replay.replay(writer, Choice("bars", reason=reason), "someone")) == [
+            Replayed(1, still_rejected=1)
+        ]
+        assert database.query(_FATES) == [(0, "overtaken", None)]
+    assert database.query("SELECT volume FROM market.bar") == [(900,)]
+    assert database.query("SELECT volume FROM market.bar_revision") == [(900,)]
+    ((detail,),) = database.query("SELECT detail FROM market.quarantine")
+    assert "told again at offset 1" in detail
+
+
 def test_two_at_once_store_each_once(database: Database, told: list[Record]) -> None:
     assert told
     done: list[Replayed] = []
@@ -207,7 +228,7 @@ def test_the_operator_sees_what_is_there_and_lets_out_what_is_good(host: Path, t
     assert told
     listed = run("list")
     assert listed.exit_code == 0
-    assert "bad_volume  4              0" in listed.stdout
+    assert "bad_volume  4              0             0" in listed.stdout
     assert "volume 7 is refused by mistake" in listed.stdout
     assert "refused by mistake" not in run("list", "--reason", "not_json").stdout
     assert "refused by mistake" not in run("list", "--since", "2100-01-01T00:00Z").stdout
@@ -233,10 +254,40 @@ def test_the_operator_sees_what_is_there_and_lets_out_what_is_good(host: Path, t
     assert "mp_postgresql_writer_password does not exist" in refused.stderr
 
 
+def test_what_will_never_be_a_bar_is_acknowledged_and_may_be_replayed_even_so(
+    host: Path, database: Database, told: list[Record]
+) -> None:
+    assert host
+    assert told
+    open_ones = collect._QUARANTINE  # noqa: SLF001 - what status warns of
+    assert dict(database.query(open_ones)) == {"bad_volume": 4, "not_json": 1, "too_large": 1}
+    for reason in ("not_json", "bad_volume"):
+        done = run("acknowledge", "--reason", reason, "--note", " a test\x1b of mine ")
+        assert done.exit_code == 0, done.stderr
+    assert dict(database.query(open_ones)) == {"too_large": 1}
+    assert run("acknowledge", "--reason", "not_json", "--note", "again").stdout == "0 acknowledged\n"
+    assert "bad_volume  0              4             0" in run("list").stdout
+    shown = run("show", "0", "6").stdout
+    assert "by operator: a test\\x1b of mine" in re.sub(r"by \S+:", "by operator:", shown)
+    assert "3 bars stored, 0 unchanged, 1 superseded" in run("replay", "--reason", "bad_volume").stdout
+    assert "bad_volume  0              0             4" in run("list").stdout
+
+
+@pytest.mark.parametrize("note", ["", "  ", "x" * 201])
+def test_an_acknowledgement_says_why(host: Path, database: Database, told: list[Record], note: str) -> None:
+    assert host
+    assert told
+    refused = run("acknowledge", "--reason", "not_json", "--note", note)
+    assert refused.exit_code == 2
+    assert "say in at most 200 letters why they may stay" in " ".join(refused.stderr.replace("│", " ").split())
+    assert database.query("SELECT count(*) FROM market.quarantine WHERE acknowledged_at IS NOT NULL") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["replay"],
+        ["acknowledge", "--note", "why"],
         ["replay", "--offset", "3"],
         ["list", "--since", "yesterday"],
         ["list", "--since", "2026-05-15T12:00"],

@@ -45,7 +45,10 @@ FROM pg_inherits INNER JOIN pg_class AS leaf ON inhrelid = leaf.oid
 WHERE inhparent = 'market.bar'::regclass
 """
 _IN_DEFAULT = "SELECT DISTINCT month FROM market.months_in_default() ORDER BY month"
-_QUARANTINE = "SELECT reason, count(*) FROM market.quarantine WHERE replay_fate IS NULL GROUP BY reason ORDER BY reason"
+_QUARANTINE = """
+SELECT reason, count(*) FROM market.quarantine
+WHERE replay_fate IS NULL AND acknowledged_at IS NULL GROUP BY reason ORDER BY reason
+"""
 _COMPLETENESS_COLUMNS = tuple(column.name for column in dataclasses.fields(Completeness))
 _COMPLETENESS = f"""
 SELECT DISTINCT ON (symbol, interval) {", ".join(_COMPLETENESS_COLUMNS)} FROM market.completeness

@@ -23,11 +23,14 @@ from market_pulse_stream.quarantine_replay import Replayed
 # Of a statement; the largest is one transaction of a replay.
 _SECONDS = 60
 _BYTES_PER_LINE = 16
+_NOTE_LENGTH = 200
 
 _Reason = Annotated[str | None, typer.Option(help="Only records that break this rule.")]
 _Since = Annotated[
     datetime | None, typer.Option(parser=instant, metavar="INSTANT", help="Only records stored then or later.")
 ]
+_Partition = Annotated[int | None, typer.Option(help="Only this partition's records.")]
+_Offset = Annotated[int | None, typer.Option(help="Only the record of this offset, with --partition.")]
 
 app = typer.Typer(
     no_args_is_help=True, help="See what came on the topic and is no bar, and store what is one after all."
@@ -47,9 +50,10 @@ def list_kept(*, reason: _Reason = None, since: _Since = None, limit: Annotated[
     if not counts:
         console.print("nothing is in quarantine")
         return
-    by_reason = table("reason", "in quarantine", "replayed", "newest (UTC)")
+    by_reason = table("reason", "in quarantine", "acknowledged", "replayed", "newest (UTC)")
     for count in counts:
-        by_reason.add_row(count.reason, str(count.waiting), str(count.replayed), f"{count.newest:%Y-%m-%d %H:%M:%S}")
+        numbers = map(str, (count.waiting, count.acknowledged, count.replayed))
+        by_reason.add_row(count.reason, *numbers, f"{count.newest:%Y-%m-%d %H:%M:%S}")
     console.print(by_reason)
     records = table("partition", "offset", "stored (UTC)", "reason", "what was wrong")
     for kept in newest:
@@ -81,18 +85,15 @@ def replay(
     *,
     reason: _Reason = None,
     since: _Since = None,
-    partition: Annotated[int | None, typer.Option(help="Only this partition's records.")] = None,
-    offset: Annotated[int | None, typer.Option(help="Only the record of this offset, with --partition.")] = None,
+    partition: _Partition = None,
+    offset: _Offset = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of them; store nothing.")] = False,
 ) -> None:
     """Decode records with this release's rules again, and store those that pass, each once.
 
     Exit code 0: all passed; 1: some stay in quarantine; 2: it cannot be done.
     """
-    if reason is None and partition is None:
-        raise typer.BadParameter("say which records: --reason, or --partition with or without --offset")
-    if offset is not None and partition is None:
-        raise typer.BadParameter("an offset is one of a partition: give --partition, too")
+    _refuse_vague(reason, partition, offset)
     with _asking("replay") as (settings, connection):
         choice = Choice(settings.topic, reason, since, partition, offset)
         if dry_run:
@@ -105,6 +106,29 @@ def replay(
             )
             remaining = done.still_rejected
     raise typer.Exit(1 if remaining else 0)
+
+
+@app.command()
+@recorded
+def acknowledge(
+    *,
+    note: Annotated[str, typer.Option(help="Why they may stay, in a few words.")],
+    reason: _Reason = None,
+    since: _Since = None,
+    partition: _Partition = None,
+    offset: _Offset = None,
+) -> None:
+    """Have nothing warn of records any more that will never be bars; they stay, and may be replayed even so.
+
+    Exit code 0: done; 2: it cannot be done.
+    """
+    _refuse_vague(reason, partition, offset)
+    if not 0 < len(note.strip()) <= _NOTE_LENGTH:
+        raise typer.BadParameter(f"--note is {note!r}: say in at most {_NOTE_LENGTH} letters why they may stay")
+    with _asking("acknowledge") as (settings, connection):
+        choice = Choice(settings.topic, reason, since, partition, offset)
+        count = quarantine.acknowledge(connection, choice, operator(), note.strip())
+    typer.echo(f"{count} acknowledged")
 
 
 def printable(text: str) -> str:
@@ -132,12 +156,22 @@ def _lines(topic: str, kept: Kept) -> Iterator[str]:
     if kept.replayed_at:
         fate = f"stored as {kept.replay_fate}" if kept.replay_fate else "still no bar"
         yield f"replayed: {kept.replayed_at:%Y-%m-%dT%H:%M:%SZ}, {fate}"
+    if kept.acknowledged_at:
+        by, note = printable(kept.acknowledged_by or ""), printable(kept.note or "")
+        yield f"acknowledged: {kept.acknowledged_at:%Y-%m-%dT%H:%M:%SZ} by {by}: {note}"
     for name, content in (("key", kept.record.key), ("value", kept.record.value)):
         if content is None:
             yield f"{name}: none"
             continue
         yield f"{name}, {len(content)} bytes: {printable(content.decode('utf-8', 'backslashreplace'))}"
         yield from hex_lines(content)
+
+
+def _refuse_vague(reason: str | None, partition: int | None, offset: int | None) -> None:
+    if reason is None and partition is None:
+        raise typer.BadParameter("say which records: --reason, or --partition with or without --offset")
+    if offset is not None and partition is None:
+        raise typer.BadParameter("an offset is one of a partition: give --partition, too")
 
 
 def _try(connection: Connection, choice: Choice) -> int:

@@ -107,6 +107,7 @@ class Reason(enum.StrEnum):
     BAD_TIME = "bad_time"
     FUTURE_BAR = "future_bar"
     FUTURE_TELLING = "future_telling"
+    OVERTAKEN = "overtaken"
     BAD_PRICE = "bad_price"
     PRICE_NOT_POSITIVE = "price_not_positive"
     HIGH_BELOW_LOW = "high_below_low"

@@ -65,7 +65,7 @@ METRICS = (
     ),
     Metric(
         "quarantined_records",
-        "Records in quarantine that no replay has settled.",
+        "Records in quarantine that neither a replay nor an operator has settled.",
         ("reason",),
         ("quarantine",),
         lambda facts: (((reason,), count) for reason, count in facts.quarantine.items()),
