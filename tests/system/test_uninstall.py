@@ -124,9 +124,9 @@ def packages() -> list[str]:
     }
     for path in (ANSIBLE / "roles").glob("*/tasks/*.yml"):
         for task in yaml.safe_load(path.read_text()):
-            named = task.get("ansible.builtin.apt", {}).get("name", [])
-            names = [named] if isinstance(named, str) else named
+            names = task.get("vars", {}).get("packages_names", [])
             found += [jinja.from_string(name).render(values) for name in names]
+    assert found, "no role calls the role packages"
     return found
 
 
