@@ -6,6 +6,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -k -n true 2>/dev/null || echo --ask-become-pass)
 # System tests are not: they share a lab host and have deadlines.
 SIDE_BY_SIDE = --numprocesses=auto --dist=loadfile
+# What tests and bench need of Debian that a control node does not.
+TESTS = chromium-headless-shell pgbackrest postgresql
 # What lint needs of it, what a box needs more, and what the smoke test.
 VAGRANT = rubocop vagrant vagrant-libvirt
 BOX = fdisk grub-common grub-pc-bin qemu-utils
@@ -13,7 +15,7 @@ EMULATION = dnsmasq-base iptables libvirt-clients libvirt-daemon-system qemu-sys
 POWERBI = tests/integration/powerbi_tools
 LAB = $(BIN)/ansible-playbook $(BECOME) -i ansible/inventories/lab
 
-.PHONY: help up down test test-all scorecard bench vagrant-box vagrant-smoke check lint lock artifacts powerbi-tools bootstrap
+.PHONY: help up down test test-all scorecard bench vagrant-box vagrant-smoke check lint lock artifacts test-tools bootstrap
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -22,15 +24,15 @@ up: artifacts ## the whole pipeline on a lab host of this machine, up to the fir
 	$(LAB) ansible/lab_up.yml ansible/secrets.yml ansible/site.yml ansible/lab_show.yml
 	@cat .lab/demo/ways-in.txt
 
-down: bootstrap ## remove the lab and leave nothing behind but the caches
+down: bootstrap ## remove the lab; caches, .venv and the Debian packages of a control node stay
 	$(LAB) ansible/lab_down.yml
 	@rmdir .lab 2>/dev/null || true
 
-test: artifacts powerbi-tools check ## unit, consistency, simulation, integration and system tests, but for those that take many minutes each
+test: artifacts test-tools check ## unit, consistency, simulation, integration and system tests, but for those that take many minutes each
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 tests/system
 
-test-all: artifacts powerbi-tools check ## those, too
+test-all: artifacts test-tools check ## those, too
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "slow or not slow" tests/simulation tests/integration
 	$(BIN)/pytest --durations=30 -m "slow or not slow" tests/system
 
@@ -38,6 +40,7 @@ scorecard: artifacts ## all faults tried anew, which takes hours, and the table 
 	MARKET_PULSE_SCORECARD=README.md $(BIN)/pytest -m "slow or not slow" tests/system/faults
 
 bench: artifacts ## how fast, against limits and peers; in full as docs/performance.md says
+	@ansible/bootstrap.sh $(TESTS)
 	$(BENCH)/queries.py $(QUERIES)
 	$(BENCH)/sink.py $(BARS:%=--bars %) $(SINK)
 	$(BENCH)/latency.py $(LATENCY)
@@ -78,7 +81,8 @@ artifacts: bootstrap ## fetch and verify what the hosts will run
 # The labs have it; for another inventory that has, site.yml fetches it.
 up test test-all scorecard: MORE = --pgadmin
 
-powerbi-tools: bootstrap ## Microsoft's parser of Power BI models, for the tests
+test-tools: bootstrap ## what tests need more: a browser, a database's server, and Microsoft's parser of Power BI models
+	@ansible/bootstrap.sh $(TESTS)
 	@$(POWERBI)/install.sh
 
 bootstrap: ## this machine as a control node: Debian packages and .venv

@@ -6,7 +6,6 @@ set -eu
 
 PACKAGES="
 ca-certificates
-chromium-headless-shell
 debian-archive-keyring
 default-jre-headless
 git
@@ -15,8 +14,7 @@ maven
 mmdebstrap
 nftables
 openssh-client
-pgbackrest
-postgresql
+postgresql-client
 procps
 python3
 python3-venv
