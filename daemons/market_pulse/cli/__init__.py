@@ -37,7 +37,7 @@ from market_pulse.sessions import Sessions
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(alerts.app, name="alerts")
-# What these do is recorded, and so is `quarantine replay`; all others only look.
+# What these do is recorded, and so are `quarantine replay` and `acknowledge`; all others only look.
 for changing in (replay.replay, rebuild.rebuild, backfill.backfill):
     app.command()(recorded(changing))
 app.command()(budget.budget)
