@@ -1,4 +1,4 @@
-"""A bar that breaks a rule is a row in quarantine, and its neighbours are stored."""
+"""A bar that breaks a rule is a row in quarantine until somebody knows why, and its neighbours are stored."""
 
 import json
 from datetime import UTC, datetime
@@ -31,6 +31,14 @@ def message(minute: int, **changed: object) -> str:
     return f"{_SYMBOL}\t{json.dumps(bar | changed)}"
 
 
+def send(host: Host, records: list[str]) -> None:
+    host.run(
+        f"/opt/kafka/bin/kafka-console-producer.sh {KAFKA_ADMIN} --topic {_TOPIC} "
+        "--reader-property parse.key=true --reader-property key.separator='\t'",
+        stdin="\n".join(records) + "\n",
+    )
+
+
 def test_bad_records_are_rows_with_a_reason_and_their_neighbours_are_stored(host: Host) -> None:
     records = [
         message(0),
@@ -40,15 +48,25 @@ def test_bad_records_are_rows_with_a_reason_and_their_neighbours_are_stored(host
         f"{_SYMBOL}\tnot json",
         message(4),
     ]
-    host.run(
-        f"/opt/kafka/bin/kafka-console-producer.sh {KAFKA_ADMIN} --topic {_TOPIC} "
-        "--reader-property parse.key=true --reader-property key.separator='\t'",
-        stdin="\n".join(records) + "\n",
-    )
+    send(host, records)
     bars = f"select to_char(bar_time, 'MI') from market.bar where symbol = '{_SYMBOL}' order by 1"
     eventually(lambda: host.sql(bars) == [["00"], ["04"]], within=60, what="the good neighbours are stored")
     reasons = host.sql(f"select reason from market.quarantine where key = '{_SYMBOL}'::bytea order by record_offset")
     assert reasons == [["high_below_low"], ["bad_price"], ["bad_volume"], ["not_json"]]
     raw = host.sql("select convert_from(value, 'UTF8') from market.quarantine where reason = 'not_json'")
     assert raw == [["not json"]]
+    assert_ledger_adds_up(host)
+
+
+def test_what_is_acknowledged_is_warned_of_no_more(host: Host) -> None:
+    def is_warned_of() -> bool:
+        return "in quarantine: " in host.run("market-pulse status --json", check=False)
+
+    send(host, [f"{_SYMBOL}\tno bar either"])
+    eventually(is_warned_of, within=60, what="status warns of it")
+    for (reason,) in host.sql("select distinct reason from market.quarantine"):
+        host.run(f"market-pulse quarantine acknowledge --reason {reason} --note 'from the tests'")
+    assert not is_warned_of()
+    kept = "select distinct note, acknowledged_by from market.quarantine"
+    assert host.sql(kept) == [["from the tests", "root"]]
     assert_ledger_adds_up(host)
