@@ -97,6 +97,34 @@ def test_figures_that_change_are_no_news() -> None:
     assert watch.run(Finding(Level.ATTENTION, "in quarantine: 2 bad_price", "quarantine"), minutes=30) == []
 
 
+FULL = Finding(Level.DOWN, "96% of / used", "disk /", of_host=True)
+FILLS = Finding(Level.ATTENTION, "71% of / used", "disk /", of_host=True)
+
+
+def test_what_gets_worse_is_told_again_and_what_gets_better_is_not() -> None:
+    watch = Watch()
+    assert watch.run(FILLS, minutes=3) == ONE
+    assert watch.run(FULL) == ONE
+    assert watch.taken["a"][1].body.startswith("down: 96% of / used (since 2026-01-05 12:00 UTC)")
+    assert watch.run(FILLS, minutes=10) + watch.run(FULL, minutes=10) == []
+    assert watch.run(minutes=5) == WELL
+
+
+def test_what_gets_worse_at_night_wakes_somebody() -> None:
+    watch = Watch(Rules(2 * MINUTE, quiet=NIGHT), datetime(2026, 1, 5, 20, 50, tzinfo=UTC))
+    assert watch.run(FILLS, minutes=20) == ONE
+    assert watch.run(FULL, minutes=60) == ONE
+
+
+def test_what_another_host_tells_of_from_now_on_is_forgotten_without_a_word() -> None:
+    watch = Watch()
+    watch.run(DISK, FULL, minutes=3)
+    watch.known = watch.known.without({DISK.key})
+    assert watch.run(FULL, minutes=10) == []
+    assert watch.run(minutes=5) == WELL
+    assert "quarantine" not in watch.taken["a"][1].body
+
+
 def test_flapping_is_one_alert_until_it_has_stopped() -> None:
     watch = Watch()
     told = [title for _ in range(30) for title in [*watch.run(KAFKA), *watch.run()]]
@@ -217,19 +245,34 @@ def test_no_quiet_hours(text: str) -> None:
 
 
 def test_what_is_remembered_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / state.NAME
-    assert state.load(path) == State()
+    memory = state.Memory(tmp_path, tmp_path)
+    assert memory.load() == State()
     known = State({"Kafka": Life(Level.DOWN, "gone", NOW, NOW)}, {"a": {"Kafka": Told(Level.DOWN, "gone", NOW, NOW)}})
-    state.save(path, known)
-    assert state.load(path) == known
+    assert memory.save(known)
+    assert memory.load() == known
     assert [file.name for file in tmp_path.iterdir()] == [state.NAME]
+
+
+def test_a_disk_that_takes_no_writes_silences_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "run").mkdir()
+    # Whoever writes, root as well, cannot make a file of a folder.
+    (tmp_path / "disk" / "alerts.new").mkdir(parents=True)
+    memory = state.Memory(tmp_path / "disk", tmp_path / "run")
+    first = State({"Kafka": Life(Level.DOWN, "gone", NOW, NOW)}, {})
+    assert not memory.save(first)
+    assert "remembered until the next boot alone" in caplog.text
+    assert memory.load() == first
+    (tmp_path / "disk" / "alerts.new").rmdir()
+    second = State({"disk /": Life(Level.DOWN, "full", NOW, NOW)}, {})
+    assert memory.save(second)
+    assert memory.load() == second
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"lives": 3}', '{"lives": {"a": {"level": 7}}}'])
 def test_a_memory_that_is_lost_is_said_and_does_not_silence(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / state.NAME
-    path.write_text(content)
-    assert state.load(path) == State()
+    (tmp_path / state.NAME).write_text(content)
+    assert state.Memory(tmp_path, tmp_path).load() == State()
     assert "state is not ours, begun anew" in caplog.text

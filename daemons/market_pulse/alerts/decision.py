@@ -5,9 +5,10 @@ one that comes and goes is one alert. Each channel has its own record of what it
 is told later, and the others are not told again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
@@ -42,6 +43,10 @@ class State(msgspec.Struct, frozen=True):
     lives: Mapping[str, Life] = {}
     told: Mapping[str, Mapping[str, Told]] = {}
 
+    def without(self, keys: Collection[str]) -> "State":
+        """Forget findings: they go on, and another host tells of them from now on."""
+        return State(_without(self.lives, keys), {way: _without(told, keys) for way, told in self.told.items()})
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -74,6 +79,13 @@ def observe(
     return kept | {key: _seen(finding, lives.get(key), now) for key, finding in found.items()}
 
 
+_Known = TypeVar("_Known", Life, Told)
+
+
+def _without(known: Mapping[str, _Known], keys: Collection[str]) -> dict[str, _Known]:
+    return {key: of_key for key, of_key in known.items() if key not in keys}
+
+
 def _seen(finding: Finding, before: Life | None, now: datetime) -> Life:
     goes_on = before is not None and now - before.seen <= _LONGEST_PAUSE
     # A clock that was set back must not put its beginning into the future.
@@ -95,11 +107,12 @@ def news(lives: Mapping[str, Life], told: Mapping[str, Told], now: datetime, rul
         if life.seen == now and now - life.since >= rules.after and loud(life.level)
     }
     return News(
-        begun={key: now_told for key, now_told in ripe.items() if key not in told},
+        # What was no more than worth a look and is down now is another thing to be told.
+        begun={key: now_told for key, now_told in ripe.items() if key not in told or now_told.level > told[key].level},
         lasting={
             key: msgspec.structs.replace(now_told, since=told[key].since)
             for key, now_told in ripe.items()
-            if key in told and now - told[key].at >= rules.remind
+            if key in told and now_told.level <= told[key].level and now - told[key].at >= rules.remind
         },
         over={key: known for key, known in told.items() if key not in lives and loud(known.level)},
         still=sum(key in told or life.seen == now for key, life in lives.items()),

@@ -24,12 +24,12 @@ def run(settings: AlertSettings, report: Report, ways: Sequence[Channel]) -> boo
     What a channel does not take is told at the next run, as it is then.
 
     Raises:
-        OSError: what was told cannot be remembered, and so is told again.
+        OSError: what was told cannot be remembered anywhere, and so is told again.
     """
-    path, now = settings.state_directory / state.NAME, report.facts.at
-    known = state.load(path)
+    memory, now = state.Memory(settings.state_directory, settings.runtime_directory), report.facts.at
     of_pipeline = settings.tells_of_pipeline(report.facts.replication)
     findings = [finding for finding in report.findings if finding.of_host or of_pipeline]
+    known = memory.load().without({finding.key for finding in report.findings} - {finding.key for finding in findings})
     lives = observe(known.lives, findings, now, settings.rules, all_asked=not report.facts.unreachable)
     told: dict[str, Mapping[str, Told]] = {}
     all_taken = True
@@ -44,8 +44,7 @@ def run(settings: AlertSettings, report: Report, ways: Sequence[Channel]) -> boo
         except AlertError as error:
             log.event(_log, logging.ERROR, "not told, the next run tries again", reason=error)
             all_taken = False
-    state.save(path, State(lives, told))
-    return all_taken
+    return memory.save(State(lives, told)) and all_taken
 
 
 def main() -> None:
