@@ -103,7 +103,7 @@ def test_a_bar_in_quarantine_is_named_with_its_reason(explain: Explain) -> None:
         ("high_below_low", 3, "r1")
     ]
     text = printed(lineage)
-    assert "no such bar is stored:\n   no answer of the vendor speaks for this bar yet" in text
+    assert "no such bar is stored:\n   what told it is in quarantine\n" in text
     assert "in quarantine: high_below_low" in text
     assert "offset 3" in text
 
@@ -128,6 +128,7 @@ def test_a_deleted_bar_shows_its_tellings(explain: Explain, database: Database) 
     database.query("DELETE FROM market.bar WHERE bar_time = %s", minute_after(2))
     lineage = explain("IBM", "2026-05-15T09:32")
     assert lineage.bar is None
+    assert lineage.absent_because == ("it was told, as is shown below, and is not there any more",)
     assert [telling.request_id for telling in lineage.tellings] == ["r1", "r2"]
 
 
@@ -144,6 +145,53 @@ def test_what_the_vendor_and_the_auditor_say_of_an_absent_bar(explain: Explain, 
     assert "the auditor's reason is no_trade, for 5 bars from 2026-05-15T13:50Z to 2026-05-15T13:55Z" in text
     assert "request r9, asked 2026-05-15T14:31Z, speaks for this bar and does not hold it" in text
     assert explain("IBM", "2026-05-15T14:30Z").absent_because == ("no answer of the vendor speaks for this bar yet",)
+
+
+@pytest.fixture
+def spoken_for(database: Database, day: Task) -> None:
+    """Have each answer speak for the bars between its first and its last, as answers do."""
+    covers = "covers_from = '2026-05-15T13:30Z', covers_until = '2026-05-15T20:00Z'"
+    assert database.query(f"UPDATE market.answer SET {covers} RETURNING request_id") != []
+    assert day.partition == 0
+
+
+@pytest.mark.usefixtures("spoken_for")
+def test_an_answer_that_told_a_bar_is_not_said_to_lack_it(explain: Explain, database: Database) -> None:
+    assert explain("IBM", "2026-05-15T09:33").absent_because == ("what told it is in quarantine",)
+    database.query("DELETE FROM market.bar WHERE bar_time = %s", minute_after(2))
+    gone = "it was told, as is shown below, and is not there any more"
+    assert explain("IBM", "2026-05-15T09:32").absent_because == (gone,)
+
+
+@pytest.mark.usefixtures("spoken_for")
+@pytest.mark.parametrize(("reason", "is_vendors_word"), [("outage", False), ("missing", False), ("no_trade", True)])
+def test_only_where_the_auditor_knows_no_better_the_vendor_lacks_it(
+    explain: Explain,
+    database: Database,
+    reason: str,
+    is_vendors_word: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    database.query(
+        "INSERT INTO market.absence (symbol, interval, trading_date, since, until, bars, reason)"
+        " VALUES ('IBM', '1min', '2026-05-15', '2026-05-15T13:50Z', '2026-05-15T13:55Z', 5, %s)",
+        reason,
+    )
+    text = " ".join(explain("IBM", "2026-05-15T13:52Z").absent_because)
+    assert f"the auditor's reason is {reason}" in text
+    assert ("the vendor does not have it" in text) is is_vendors_word
+
+
+@pytest.mark.usefixtures("spoken_for")
+def test_a_month_that_has_left_is_where_its_bars_are(explain: Explain, database: Database) -> None:
+    database.query("DELETE FROM market.bar")
+    database.query("DELETE FROM market.bar_revision")
+    database.query(
+        "INSERT INTO market.export (parent, month, part, file, row_count, content, sha256, dropped_at)"
+        " VALUES ('bar', '2026-05-01', 0, 'bar_2026_05.parquet', 5, 'c', 's', '2026-09-01T03:30Z')"
+    )
+    (said,) = explain("IBM", "2026-05-15T09:32").absent_because
+    way_back = "market-pulse exported 2026-05, on the database's host, prints its bars"
+    assert said == f"2026-05 has left the database on 2026-09-01: {way_back}"
 
 
 def test_where_no_bar_is_expected_that_is_said(explain: Explain) -> None:

@@ -68,6 +68,14 @@ FROM market.absence LEFT JOIN pg_attribute
     ON attrelid = to_regclass('market.completeness') AND attname = reason
 WHERE symbol = %(symbol)s AND interval = %(interval)s AND since <= %(bar_time)s AND until > %(bar_time)s
 """
+_LEFT = """
+SELECT month, max(dropped_at) AS dropped_at FROM market.export
+WHERE parent = 'bar' AND month = date_trunc('month', %(bar_time)s)::date AND dropped_at IS NOT NULL
+GROUP BY month
+"""
+# The auditor's reasons that are the vendor's own word; with any other one its answers do not explain the absence.
+_OF_VENDOR = {"no_trade", "halt", "halt_inferred", "vendor_missing"}
+# From the first to the last bar that an answer tells, so that it speaks for these, too.
 _SILENT = """
 SELECT request_id, asked_at FROM market.answer
 WHERE symbol = %(symbol)s AND interval = %(interval)s
@@ -106,9 +114,12 @@ def lineage_of(  # noqa: PLR0913 - what is asked, and whom
         asked["bar_time"] = start["bar_time"] if start else moment.instant
         bar = next(iter(rows(_BAR, **asked)), None)
         told_by = bar.pop("request_id") if bar else None
-        absent = (
-            () if bar else tuple(_absence(rows, asked, sessions, moment, MarketClock.from_settings(settings).now()))
-        )
+        tellings = tuple(_telling(rows, asked, telling, archive) for telling in rows(_TELLINGS, **asked))
+        rejected = tuple(Rejected(**row) for row in rows(_REJECTED, **asked))
+        absent: tuple[str, ...] = ()
+        if not bar:
+            unexpected = moment.unexpected(sessions, MarketClock.from_settings(settings).now())
+            absent = tuple(_absence(rows, asked, unexpected, was_told=bool(tellings), is_rejected=bool(rejected)))
         return Lineage(
             symbol=symbol,
             interval=moment.interval.value,
@@ -117,8 +128,8 @@ def lineage_of(  # noqa: PLR0913 - what is asked, and whom
             zone=sessions.zone.key,
             bar=Values(**bar) if bar else None,
             told_by=told_by,
-            tellings=tuple(_telling(rows, asked, telling, archive) for telling in rows(_TELLINGS, **asked)),
-            rejected=tuple(Rejected(**row) for row in rows(_REJECTED, **asked)),
+            tellings=tellings,
+            rejected=rejected,
             absent_because=absent,
         )
 
@@ -163,14 +174,30 @@ def _archived(archive: Archive, request_id: str, bar_time: datetime) -> InArchiv
     return InArchive(str(path), told)
 
 
-def _absence(rows: _Rows, asked: dict[str, Any], sessions: Sessions, moment: Moment, now: datetime) -> Iterator[str]:
-    unexpected = moment.unexpected(sessions, now)
+def _absence(
+    rows: _Rows, asked: dict[str, Any], unexpected: str | None, *, was_told: bool, is_rejected: bool
+) -> Iterator[str]:
+    """Yield why a bar is not stored; that the vendor lacks it is concluded only where nothing says otherwise."""
     if unexpected:
         yield unexpected
-    for absence in rows(_ABSENCES, **asked):
+    left = rows(_LEFT, **asked)
+    for export in left:
+        month = f"{export['month']:%Y-%m}"
+        yield (
+            f"{month} has left the database on {export['dropped_at']:%Y-%m-%d}: market-pulse exported {month}, on the "
+            "database's host, prints its bars"
+        )
+    absences = rows(_ABSENCES, **asked)
+    for absence in absences:
         span = f"{absence['bars']} bars from {absence['since']:%Y-%m-%dT%H:%MZ} to {absence['until']:%Y-%m-%dT%H:%MZ}"
         yield f"the auditor's reason is {absence['reason']}, for {span}: {absence['meaning'] or 'not explained'}"
+    if was_told:
+        yield "it was told, as is shown below, and is not there any more"
+    if is_rejected:
+        yield "what told it is in quarantine"
     silent = rows(_SILENT, **asked)
+    if left or was_told or is_rejected or {absence["reason"] for absence in absences} - _OF_VENDOR:
+        return
     for answer in silent:
         yield (
             f"request {answer['request_id']}, asked {answer['asked_at']:%Y-%m-%dT%H:%MZ}, speaks for this bar and does "
