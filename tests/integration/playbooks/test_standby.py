@@ -80,6 +80,48 @@ def test_only_a_standby_is_promoted(tmp_path: Path, standbys: list[str], host: s
     assert words in first_result(printed)["msg"]
 
 
+_IN_ORDER = "Database cluster state: shut down\\nLatest checkpoint location: 0/3000060\\n"
+_FENCED = """
+- hosts: db1
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: postgresql, tasks_from: ended}
+    - ansible.builtin.fail: {msg: "ended at {{ __postgresql_ended_at | default('nobody knows') }}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "accepted", "said"),
+    [
+        (f"printf '{_IN_ORDER}'", False, "ended at 0/3000060"),
+        ("echo 'Database cluster state: in crash recovery'", False, "did not end in order"),
+        ("echo 'Database cluster state: in crash recovery'", True, "ended at nobody knows"),
+        ("exit 1", False, "To go on without it: -e postgresql_accept_behind=true"),
+        ("exit 1", True, "ended at nobody knows"),
+    ],
+)
+def test_an_old_primary_that_did_not_end_in_order_keeps_nobody_from_a_promotion(
+    tmp_path: Path,
+    told: str,
+    accepted: bool,  # noqa: FBT001 - a parameter of the test
+    said: str,
+) -> None:
+    program = tmp_path / "pg_controldata"
+    program.write_text(f"#!/bin/sh\n{told}\n")
+    program.chmod(0o755)
+    (tmp_path / "fence.yml").write_text(_FENCED)
+    variables = {
+        "_postgresql_bin": str(tmp_path),
+        "_postgresql_data": "none",
+        "postgresql_accept_behind": accepted,
+    }
+    inventory = inventory_in(tmp_path, postgresql_standby=["db2"])
+    printed = play(str(tmp_path / "fence.yml"), inventory, returns=2, variables=variables)
+    (only,) = json.JSONDecoder().raw_decode(printed, printed.index("{"))[0]["plays"]
+    ((failed,),) = [task["hosts"].values() for task in only["tasks"] if task["hosts"]["db1"].get("failed")]
+    assert said in failed["msg"]
+
+
 def test_what_the_page_says_of_standbys_is_so() -> None:
     page = (ROOT / "docs/standby.md").read_text()
     defaults = yaml.safe_load((ANSIBLE / "roles/postgresql/defaults/main.yml").read_text())
