@@ -41,7 +41,7 @@ Type=
 """
 NO_PRODUCER = "ExecMainStartTimestamp=\nExecMainStartTimestampMonotonic=0"
 # What a database that nobody has written to yet lets the status say.
-AT_REST = 4
+AT_REST = 5
 
 
 @dataclass

@@ -108,11 +108,25 @@ def test_an_audit_that_takes_too_long_is_given_up_said_and_repeated(auditor: Run
         assert "audit given up" in auditor.daemon.log
 
 
+def test_a_round_over_all_sessions_that_is_given_up_is_not_hidden_by_the_looks_after_it(auditor: Running) -> None:
+    database = auditor.database
+    database.query(f"ALTER ROLE market_pulse_auditor IN DATABASE {database.name} SET lock_timeout = '2s'")
+    with contextlib.closing(database.connect()) as other, other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE market.completeness")
+        with auditor.daemon.running(ready=False):
+            # The first one after the start is such a round.
+            eventually(lambda: "did not come to its end" in auditor.said(), within=60, what="it says so", every=0.2)
+            other.rollback()
+            eventually(lambda: "complete: " in auditor.said(), within=60, what="it goes on", every=0.2)
+    assert database.query("SELECT job FROM market.last_run") == [("audit",)]
+
+
 def test_another_start_declares_what_is_collected_now(auditor: Running) -> None:
     with auditor.daemon.running():
         pass
     with auditor.daemon.with_environment(MP_SYMBOLS="AAPL").running():
         pass
+    assert auditor.database.query("SELECT job FROM market.last_run ORDER BY job") == [("audit",), ("deep audit",)]
     query = "SELECT symbol, until IS NULL FROM market.series ORDER BY symbol, since"
     assert auditor.database.query(query) == [("AAPL", True), ("IBM", False)]
 

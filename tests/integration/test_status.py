@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -10,8 +11,11 @@ from integration.services.command import credentials_in, settings_of, stored_day
 from integration.services.database import Database
 from integration.upkept import fill
 from market_pulse.cli import collect
-from market_pulse.cli.facts import Facts, Ledger
+from market_pulse.cli.facts import Facts, Ledger, Partition
+from market_pulse.cli.finding import Level
+from market_pulse.cli.report import assess
 from market_pulse.errors import TopicError
+from market_pulse.topic import Topic
 
 
 @pytest.fixture
@@ -55,6 +59,40 @@ def test_bars_that_no_month_was_made_for_are_named(database: Database, facts: Ca
     assert facts().months_in_default == (date(2001, 3, 1), date(2019, 4, 1))
     database.query("SELECT market.ensure_partitions(now(), now())")
     assert facts().months_in_default == ()
+
+
+def test_without_the_database_nothing_is_said_of_how_far_partitions_are_stored(
+    database: Database, facts: Callable[[], Facts], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(collect, "look_up", lambda *_: Topic("bars", uuid4(), {0: 0}, {0: 500_000}))
+    assert facts().partitions == (Partition(0, 500_000, 0),)
+    database.server.execute("ALTER ROLE market_pulse_monitor NOLOGIN")
+    try:
+        away = collect.facts(settings_of(database), credentials_in(tmp_path, "monitor"))
+    finally:
+        database.server.execute("ALTER ROLE market_pulse_monitor LOGIN")
+    assert (set(away.unreachable), away.partitions) == ({"PostgreSQL"}, ())
+    assert [finding.key for finding in assess(away).findings if finding.level is Level.DOWN][:1] == ["PostgreSQL"]
+    assert "lag" not in [finding.key for finding in assess(away).findings]
+
+
+def test_of_each_series_that_is_collected_the_newest_session_is_told(
+    database: Database, facts: Callable[[], Facts]
+) -> None:
+    database.query(
+        "INSERT INTO market.series (symbol, interval, since, until, exchange, extended_hours, ready_after)"
+        " VALUES ('IBM', '1min', '2026-01-01Z', NULL, 'XNYS', false, '0'),"
+        " ('IBM', '1min', '2025-01-01Z', '2025-06-01Z', 'XNYS', false, '0'),"
+        " ('OLD', '1min', '2025-01-01Z', '2025-06-01Z', 'XNYS', false, '0'),"
+        " ('NEW', '1min', '2026-01-01Z', NULL, 'XNYS', false, '0')"
+    )
+    database.query(
+        "INSERT INTO market.completeness SELECT symbol, '1min', '2026-05-01'::date + day, 390, day, 0, 0, 0, 0, 0, 0,"
+        " 390 - day, 0, 0 FROM unnest(ARRAY['IBM', 'OLD']) AS symbol, generate_series(0, 20) AS day"
+    )
+    assert [(one.symbol, one.trading_date, one.stored) for one in facts().completeness] == [
+        ("IBM", date(2026, 5, 21), 20)
+    ]
 
 
 def test_a_service_manager_that_does_not_answer_in_time_is_named(

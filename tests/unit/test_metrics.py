@@ -37,7 +37,7 @@ FACTS = Facts(
     quarantine={"bad_price": 3},
     completeness=(Completeness("IBM", "1min", date(2026, 1, 5), 390, 27, 2, 0, 0, 0, 0, 1, 353, 0, 7),),
     audit=(AuditFinding("missing", "IBM 1min", "gone", NOW), AuditFinding("missing", "MSFT 1min", "gone", NOW)),
-    runs={"audit": Run(NOW, "complete")},
+    runs={"audit": Run(NOW, "complete"), "deep audit": Run(NOW, "complete")},
     partitions=(Partition(0, 60, 50), Partition(1, 40, 40, "lost 3")),
     losses=("offsets 0 to 3",),
     producer={
@@ -155,6 +155,7 @@ def test_every_figure_is_printed() -> None:
         "session_date_timestamp_seconds 1min IBM": datetime(2026, 1, 5, tzinfo=UTC).timestamp(),
         "audit_findings missing": 2,
         "run_timestamp_seconds audit": at,
+        "run_timestamp_seconds deep audit": at,
         "lost_ranges": 1,
         "partition_end_offset 0": 60,
         "partition_end_offset 1": 40,

@@ -26,7 +26,11 @@ IBM = Series("IBM", "1min", NOW - timedelta(minutes=1), NOW, timedelta(minutes=1
 UPKEEP = Unit("market-pulse-upkeep", "inactive", "dead", "success", 0, "", is_job=True)
 SESSION = Completeness("IBM", "1min", date(2026, 1, 5), 390, 27, 2, 0, 0, 0, 0, 1, 360, 0, 0)
 DELETED = AuditFinding("missing", "IBM 1min", "IBM 2026-01-05 14:31 was deleted by postgres", NOW)
-RUNS = {"audit": Run(NOW, "complete: 1 symbols"), "upkeep": Run(NOW - timedelta(hours=9), "0 partitions made")}
+RUNS = {
+    "audit": Run(NOW, "complete: 1 symbols"),
+    "deep audit": Run(NOW - timedelta(minutes=9), "complete: 1 symbols"),
+    "upkeep": Run(NOW - timedelta(hours=9), "0 partitions made"),
+}
 WELL = Facts(
     at=NOW,
     market_time=NOW,
@@ -92,6 +96,11 @@ def test_a_pipeline_that_is_well_has_no_finding() -> None:
             "market-pulse-auditor has not come to its end since 2026-01-05 14:57 UTC",
         ),
         (
+            replace(WELL, runs=RUNS | {"deep audit": Run(NOW - timedelta(minutes=61), "")}),
+            Level.ATTENTION,
+            "market-pulse-auditor's round over all sessions has not come to its end since 2026-01-05 13:59 UTC",
+        ),
+        (
             replace(WELL, runs=RUNS | {"upkeep": Run(NOW - timedelta(days=3), "")}),
             Level.ATTENTION,
             "market-pulse-upkeep has not come to its end since 2026-01-02",
@@ -123,7 +132,10 @@ def test_what_is_wrong_is_said(facts: Facts, level: Level, sentence: str) -> Non
         (replace(WELL, partitions=(Partition(4, 10, 12),)), replace(WELL, partitions=(Partition(4, 11, 12),))),
         (replace(WELL, ledger=Ledger(101, 92, 5, 3, 0)), replace(WELL, ledger=Ledger(102, 92, 5, 3, 0))),
         (replace(WELL, audit=(DELETED,)), replace(WELL, audit=(replace(DELETED, sentence="two bars are missing"),))),
-        (replace(WELL, runs={"upkeep": RUNS["upkeep"]}), replace(WELL, runs=RUNS | {"audit": RUNS["upkeep"]})),
+        (
+            replace(WELL, runs={job: RUNS[job] for job in ("deep audit", "upkeep")}),
+            replace(WELL, runs=RUNS | {"audit": RUNS["upkeep"]}),
+        ),
         (
             replace(WELL, units=(replace(CONSUMER, active="failed", sub="failed"),)),
             replace(WELL, units=(replace(CONSUMER, active="activating", sub="auto-restart"),)),
@@ -148,7 +160,7 @@ def test_different_findings_have_different_keys() -> None:
         unreachable={"Kafka": "", "PostgreSQL": ""},
     )
     keys = [finding.key for finding in assess(facts).findings]
-    assert len(keys) == len(set(keys)) == 14
+    assert len(keys) == len(set(keys)) == 15
 
 
 FULL = Host(

@@ -46,6 +46,7 @@ class Auditor:
     _connection: Connection | None = None
     _is_ready: bool = False
     _is_away: bool = False
+    _is_deep: bool = False
     _deep_at: float = field(default=-_DEEP_SECONDS)
 
     def run(self, signals: Signals) -> None:
@@ -84,20 +85,22 @@ class Auditor:
         """Return the sentence about an audit whose account is committed."""
         if self._connection is None:
             self._connection = self._connected()
-        deep = time.monotonic() - self._deep_at >= _DEEP_SECONDS
+        self._is_deep = time.monotonic() - self._deep_at >= _DEEP_SECONDS
         now = self.clock.now()
         # Each bar is asked for once, so that nobody asks any more shows no sooner than an interval, `ready_after` and
         # this later: 100 seconds for minutes.
         grace = self.clock.after(now, GRACE_SECONDS) - now
         with self._connection as connection, connection.cursor() as cursor:
-            facts = database.audit(cursor, self.settings.exchange, now, grace, deep=deep)
+            facts = database.audit(cursor, self.settings.exchange, now, grace, deep=self._is_deep)
             found = findings(facts)
             known = database.known_findings(cursor)
             changed = news(found, known)
             database.keep_findings(cursor, changed)
             said = sentence(facts.tally, alarms(found, known))
             note_run(cursor, "audit", now, said)
-        if deep:
+            if self._is_deep:
+                note_run(cursor, "deep audit", now, said)
+        if self._is_deep:
             self._deep_at = time.monotonic()
         _log_news(changed)
         return said
@@ -137,8 +140,9 @@ class Auditor:
 
     def _tell_late(self, error: psycopg2.Error) -> None:
         log.event(_log, logging.WARNING, "audit given up", reason=_words(error))
-        # The next one is the short one.
-        self._deep_at = time.monotonic()
+        if self._is_deep:
+            # The next one is the short one.
+            self._deep_at = time.monotonic()
         self._tell_degraded(f"the last audit did not come to its end: {_words(error)}")
 
     def _tell_degraded(self, why: str) -> None:

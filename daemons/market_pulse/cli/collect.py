@@ -51,9 +51,11 @@ WHERE replay_fate IS NULL AND acknowledged_at IS NULL GROUP BY reason ORDER BY r
 """
 _COMPLETENESS_COLUMNS = tuple(column.name for column in dataclasses.fields(Completeness))
 _COMPLETENESS = f"""
-SELECT DISTINCT ON (symbol, interval) {", ".join(_COMPLETENESS_COLUMNS)} FROM market.completeness
-WHERE (symbol, interval) IN (SELECT symbol, interval FROM market.series WHERE until IS NULL)
-ORDER BY symbol, interval, trading_date DESC
+SELECT newest.* FROM market.series CROSS JOIN LATERAL (
+    SELECT {", ".join(_COMPLETENESS_COLUMNS)} FROM market.completeness AS day
+    WHERE day.symbol = series.symbol AND day.interval = series.interval ORDER BY day.trading_date DESC LIMIT 1
+) AS newest
+WHERE series.until IS NULL ORDER BY newest.symbol, newest.interval
 """  # noqa: S608 - from the constant above
 _AUDIT = """
 SELECT kind, subject, sentence, found_at FROM market.finding
@@ -78,7 +80,7 @@ def facts(settings: CliSettings, credentials: Path = CREDENTIALS) -> Facts:
         )
         or {}
     )
-    positions: _Positions = stored.pop("positions", {})
+    positions: _Positions | None = stored.pop("positions", None)
     topic = _ask(
         "Kafka",
         lambda: look_up(settings.kafka, settings.topic),
@@ -91,7 +93,8 @@ def facts(settings: CliSettings, credentials: Path = CREDENTIALS) -> Facts:
         interval=Interval(settings.interval).length,
         grace=clock.after(market_time, GRACE_SECONDS) - market_time,
         units=_ask("systemd", _units, unreachable, _HOST_FAILURES),
-        partitions=_partitions(topic, positions) if topic else (),
+        # Without the database nobody knows how far the partitions are stored.
+        partitions=() if topic is None or positions is None else _partitions(topic, positions),
         producer=progress.read(PRODUCER_RUNTIME / progress.NAME),
         consumer=_consumer(),
         host=_ask("this host", host_facts.look, unreachable, _HOST_FAILURES),

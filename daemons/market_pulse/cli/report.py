@@ -11,9 +11,12 @@ from market_pulse.cli.finding import Finding, Level
 _MOST_LAG = 10_000
 _MOST_INTERVALS = 2
 _MOST_FINDINGS_OF_THE_AUDIT = 10
-# By job: its unit, and for how long its last success counts.
-_UNITS = {"audit": "auditor", "upkeep": "upkeep"}
-_FRESH = {"audit": timedelta(minutes=2), "upkeep": timedelta(days=2)}
+# By job: what does it, and for how long its last success counts.
+_JOBS = {
+    "audit": ("market-pulse-auditor", timedelta(minutes=2)),
+    "deep audit": ("market-pulse-auditor's round over all sessions", timedelta(hours=1)),
+    "upkeep": ("market-pulse-upkeep", timedelta(days=2)),
+}
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,13 @@ def _offset_findings(facts: Facts) -> Iterator[Finding]:
 
 
 def _audit_findings(facts: Facts) -> Iterator[Finding]:
-    for job, fresh in _FRESH.items():
+    for job, (who, fresh) in _JOBS.items():
         run = facts.runs.get(job)
         if run is None:
-            yield Finding(Level.ATTENTION, f"market-pulse-{_UNITS[job]} has never come to its end", job)
+            yield Finding(Level.ATTENTION, f"{who} has never come to its end", job)
         elif facts.at - run.finished_at > fresh:
             since = f"{run.finished_at:%Y-%m-%d %H:%M} UTC"
-            yield Finding(Level.ATTENTION, f"market-pulse-{_UNITS[job]} has not come to its end since {since}", job)
+            yield Finding(Level.ATTENTION, f"{who} has not come to its end since {since}", job)
     for finding in facts.audit[:_MOST_FINDINGS_OF_THE_AUDIT]:
         yield Finding(Level.ATTENTION, f"{finding.kind}: {finding.sentence}", f"{finding.kind} {finding.subject}")
     if len(facts.audit) > _MOST_FINDINGS_OF_THE_AUDIT:
