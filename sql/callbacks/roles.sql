@@ -4,6 +4,7 @@ DO $$
 DECLARE
     role_name text;
     table_name regclass;
+    function_name regprocedure;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY[
         'market_pulse_owner', 'market_pulse_writer', 'market_pulse_keeper', 'market_pulse_auditor', 'bi_reader',
@@ -32,6 +33,14 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO market_pulse_owner', table_name);
     END LOOP;
+    -- That a topic has one consumer is such a lock: whoever may take it could keep the consumer out.
+    FOR function_name IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_(xact_)?lock'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function_name);
+    END LOOP;
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_try_advisory_lock(integer, integer) TO market_pulse_writer;
 END
 $$;
 

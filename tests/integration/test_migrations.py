@@ -168,6 +168,8 @@ def test_readers_see_one_series_per_symbol_with_plain_types(database: Database) 
         ("bi_reader", "SELECT FROM market.bar"),
         ("bi_reader", "CREATE TEMP TABLE mine (n int)"),
         ("bi_reader", "SET default_transaction_read_only = off; CREATE TABLE bi.mine (n int)"),
+        ("bi_reader", "SELECT pg_try_advisory_lock(hashtext('market-pulse consumer'), hashtext('bars'))"),
+        ("web", "SELECT pg_advisory_xact_lock_shared(1)"),
         ("monitor", "SELECT value FROM market.quarantine"),
         ("monitor", "SET default_transaction_read_only = off; UPDATE market.stream_position SET next_offset = 0"),
         ("web", "SELECT value FROM market.quarantine"),
