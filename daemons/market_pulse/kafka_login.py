@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError, SaslAuthenticationFailedError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+    SaslAuthenticationFailedError,
+)
 
 MECHANISM = "SCRAM-SHA-512"
 # In a row, before the deadline of any of our clients.
 _CUT_OFF_TIMES = 2
 
+# How the attempts end as a whole, and how the last of them may end, for want of time: neither says why.
+_TIMEOUTS = (KafkaTimeoutError, RequestTimedOutError)
 # What kept it from connecting, the client tells this logger alone: what it raises in the end is a timeout.
 _CLIENT_LOG = logging.getLogger("kafka.net.manager")
 
@@ -146,8 +154,6 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for argument in record.args if isinstance(record.args, tuple) else ():
-            # A timeout is how the attempts end as a whole.
-            if isinstance(argument, BaseException) and not isinstance(argument, KafkaTimeoutError):
-                # The client tries on, and its last attempt may end for want of time.
+            if isinstance(argument, BaseException) and not isinstance(argument, _TIMEOUTS):
                 self._refusal = refusal(self._login, argument) or self._refusal
                 self._cut_off = self._cut_off + 1 if "socket disconnected" in str(argument) else 0
