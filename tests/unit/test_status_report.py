@@ -1,49 +1,14 @@
-import io
-import json
+"""What `market-pulse status` finds wrong, and how wrong: facts in, findings and a level out."""
+
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from market_pulse.cli import render
-from market_pulse.cli.facts import (
-    AuditFinding,
-    Completeness,
-    Facts,
-    Ledger,
-    Partition,
-    Run,
-    Series,
-    Unit,
-)
+from market_pulse.cli.facts import Facts, Ledger, Partition, Run
 from market_pulse.cli.finding import Finding, Level
-from market_pulse.cli.host import Certificate, FileSystem, Host
 from market_pulse.cli.report import assess
-
-NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
-CONSUMER = Unit("market-pulse-consumer", "active", "running", "success", 0, "running: nothing waits")
-IBM = Series("IBM", "1min", NOW - timedelta(minutes=1), NOW, timedelta(minutes=1))
-UPKEEP = Unit("market-pulse-upkeep", "inactive", "dead", "success", 0, "", is_job=True)
-SESSION = Completeness("IBM", "1min", date(2026, 1, 5), 390, 27, 2, 0, 0, 0, 0, 1, 360, 0, 0)
-DELETED = AuditFinding("missing", "IBM 1min", "IBM 2026-01-05 14:31 was deleted by postgres", NOW)
-RUNS = {
-    "audit": Run(NOW, "complete: 1 symbols"),
-    "deep audit": Run(NOW - timedelta(minutes=9), "complete: 1 symbols"),
-    "upkeep": Run(NOW - timedelta(hours=9), "0 partitions made"),
-}
-WELL = Facts(
-    at=NOW,
-    market_time=NOW,
-    interval=timedelta(minutes=1),
-    units=(CONSUMER, UPKEEP),
-    series=(IBM,),
-    bars=90,
-    ledger=Ledger(received=100, stored=92, unchanged=5, superseded=3, quarantined=0),
-    partitions=(Partition(0, end_offset=60, next_offset=60), Partition(1, end_offset=40, next_offset=40)),
-    producer={"state": "polling", "calls_left": 7, "outbox": 0},
-    completeness=(SESSION,),
-    runs=RUNS,
-)
+from support.status_facts import CONSUMER, DELETED, FULL, IBM, NOW, RUNS, UPKEEP, WELL, polled
 
 
 def test_a_pipeline_that_is_well_has_no_finding() -> None:
@@ -163,33 +128,10 @@ def test_different_findings_have_different_keys() -> None:
     assert len(keys) == len(set(keys)) == 15
 
 
-FULL = Host(
-    (FileSystem("/var/log", 86, 14, 1, 9),),
-    1024**3,
-    clock_synchronised=None,
-    clock_step_seconds=None,
-    certificates=(Certificate("/etc/market-pulse/ca.crt", NOW + timedelta(days=400)),),
-)
-
-
-def test_what_the_host_lacks_is_of_the_host_and_on_the_screen() -> None:
+def test_what_the_host_lacks_is_of_the_host() -> None:
     report = assess(replace(WELL, host=FULL))
     (finding,) = report.findings
     assert (report.level, finding.key, finding.of_host) == (Level.DOWN, "disk /var/log", True)
-    out = io.StringIO()
-    render.as_tables(report, out)
-    assert "host: 86% of /var/log used, 1.0 GiB of memory available, certificates until 2027-02-09\n" in out.getvalue()
-
-
-def polled(**newest: datetime) -> Facts:
-    """Return facts of a producer that has polled these bars, and of a topic with one record to store."""
-    last_bars = {symbol: at.isoformat() for symbol, at in newest.items()}
-    return replace(
-        WELL,
-        producer={"state": "polling", "calls_left": 7, "outbox": 0, "last_bars": last_bars},
-        partitions=(Partition(0, end_offset=61, next_offset=60),),
-        series=(IBM, replace(IBM, symbol="MSFT"), replace(IBM, interval="daily", bar_time=NOW - timedelta(days=9))),
-    )
 
 
 def test_lag_is_told_in_market_time() -> None:
@@ -201,9 +143,6 @@ def test_lag_is_told_in_market_time() -> None:
         "lag in time",
         of_host=True,
     )
-    out = io.StringIO()
-    render.as_tables(assess(late), out)
-    assert "lag: 1 records, at most 0:09:00 of market time\n" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -245,66 +184,6 @@ def test_many_findings_of_the_audit_leave_room_on_the_screen() -> None:
     assert report.findings[-1].sentence == "and 15 more findings: see market.finding"
 
 
-def test_a_symbol_without_any_bar_is_on_the_screen() -> None:
-    out = io.StringIO()
-    render.as_tables(assess(replace(WELL, series=())), out)
-    (line,) = [line for line in out.getvalue().splitlines() if line.startswith("IBM")]
-    assert "none" in line
-
-
 def test_the_worst_finding_sets_the_exit_code() -> None:
     facts = replace(WELL, bars=0, unreachable={"PostgreSQL": "refused"})
     assert assess(facts).level is Level.DOWN
-
-
-def test_the_screen_shows_every_figure() -> None:
-    out = io.StringIO()
-    render.as_tables(assess(WELL), out)
-    for expected in (
-        "well",
-        "market-pulse-consumer",
-        "IBM",
-        "bars stored: 90",
-        "lag: 0",
-        "7 calls left",
-        "92 stored",
-        "27 of 30 due, 2 not traded",
-        "1 otherwise",
-        "360 to come",
-        "audit, 2026-01-05",
-    ):
-        assert expected in out.getvalue()
-
-
-def test_an_estimate_is_called_one() -> None:
-    out = io.StringIO()
-    render.as_tables(assess(replace(WELL, bars=49_000_000, bars_are_estimated=True)), out)
-    assert "bars stored: about 49000000\n" in out.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("facts", "headline"), [(WELL, "market-pulse: well"), (replace(WELL, bars=0), "market-pulse: needs attention")]
-)
-def test_the_first_line_says_how_it_is(facts: Facts, headline: str) -> None:
-    out = io.StringIO()
-    render.as_tables(assess(facts), out)
-    assert out.getvalue().startswith(f"{headline} (market time 2026-01-05 15:00 UTC)\n")
-
-
-def test_a_sentence_stays_on_its_line_when_nobody_watches() -> None:
-    sentence = (
-        "running: nothing waits, 123456 records stored since the start, batch 1234, and so it has been for a while"
-    )
-    out = io.StringIO()
-    render.as_tables(assess(replace(WELL, units=(replace(CONSUMER, sentence=sentence),))), out)
-    assert sentence in out.getvalue()
-
-
-def test_json_holds_the_level_the_findings_and_the_facts() -> None:
-    out = io.StringIO()
-    render.as_json(assess(replace(WELL, bars=0)), out)
-    document = json.loads(out.getvalue())
-    assert document["level"] == 1
-    assert document["findings"] == [{"level": 1, "sentence": "no bar is stored yet", "key": "bars", "of_host": False}]
-    assert document["facts"]["series"][0]["symbol"] == "IBM"
-    assert document["facts"]["partitions"][0] == {"partition": 0, "end_offset": 60, "next_offset": 60, "held": None}
