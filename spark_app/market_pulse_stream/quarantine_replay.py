@@ -158,7 +158,7 @@ def _decoded(cursor: Cursor, log: _Log, chunk: Sequence[Kept]) -> Decoded:
         for record, bar in decoded.bars
         if record.offset in since
     ]
-    bars = [told for told in decoded.bars if told[0].offset not in since]
+    bars = [(record, bar) for record, bar in decoded.bars if record.offset not in since]
     return Decoded(bars, decoded.answers, [*decoded.rejected, *overtaken])
 
 

@@ -107,8 +107,8 @@ class OnlyConsumer:
             cursor.execute(_READ_OFFSETS, (str(topic_id),))
             stored: dict[int, int] = dict(cursor)
         older = [
-            f"topic {self._topic} partition {partition} was stored up to offset {offset - 1}, and the database has it "
-            f"up to {stored.get(partition, 0) - 1}"
+            f"topic {self._topic} partition {partition} was stored before offset {offset}, and in the database it is "
+            f"before {stored.get(partition, 0)}"
             for partition, offset in sorted(reached.items())
             if stored.get(partition, 0) < offset
         ]

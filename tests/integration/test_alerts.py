@@ -176,6 +176,34 @@ def test_one_host_tells_of_the_pipeline(job: Job, web: Sink) -> None:
     assert "no bar is stored yet" in web.arrived[0][1]
 
 
+def test_what_another_host_tells_of_from_now_on_is_not_said_to_be_over(job: Job, web: Sink) -> None:
+    job.urls(web_url(web))
+    job.unit("failed", "failed")
+    assert job.run(MP_ALERT_OF_PIPELINE="true").returncode == 0
+    assert job.run(MP_ALERT_OF_PIPELINE="false").returncode == 0
+    assert len(web.titles) == 1
+    job.unit("active", "running")
+    assert job.run(MP_ALERT_OF_PIPELINE="false").returncode == 0
+    assert web.titles[1:] == ["market-pulse on bars.example.net: resolved, all is well"]
+    assert "no bar is stored yet" not in web.arrived[1][1]
+
+
+def test_a_disk_that_takes_no_writes_silences_nothing_and_repeats_nothing(job: Job, web: Sink) -> None:
+    job.urls(web_url(web))
+    assert job.run().returncode == 0
+    job.unit("failed", "failed")
+    broken = {"STATE_DIRECTORY": str(job.directory / "none")}
+    for _ in range(2):
+        done = job.run(**broken)
+        assert done.returncode == 1
+        assert "remembered until the next boot alone" in done.stderr
+    job.unit("active", "running")
+    for _ in range(2):
+        job.run(**broken)
+    assert [title.rpartition(": ")[2] for title in web.titles] == ["1 thing is wrong", "resolved, all is well"]
+    assert (job.directory / "market_pulse.prom").exists()
+
+
 def test_a_database_that_is_away_is_told(job: Job, web: Sink) -> None:
     job.urls(web_url(web))
     assert job.run(MP_DATABASE_PORT="9").returncode == 0

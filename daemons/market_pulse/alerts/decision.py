@@ -106,13 +106,14 @@ def news(lives: Mapping[str, Life], told: Mapping[str, Told], now: datetime, rul
         for key, life in lives.items()
         if life.seen == now and now - life.since >= rules.after and loud(life.level)
     }
+    # What was no more than worth a look and is down now is another thing to be told.
+    begun = {key: now_told for key, now_told in ripe.items() if key not in told or now_told.level > told[key].level}
     return News(
-        # What was no more than worth a look and is down now is another thing to be told.
-        begun={key: now_told for key, now_told in ripe.items() if key not in told or now_told.level > told[key].level},
+        begun=begun,
         lasting={
             key: msgspec.structs.replace(now_told, since=told[key].since)
             for key, now_told in ripe.items()
-            if key in told and now_told.level <= told[key].level and now - told[key].at >= rules.remind
+            if key not in begun and now - told[key].at >= rules.remind
         },
         over={key: known for key, known in told.items() if key not in lives and loud(known.level)},
         still=sum(key in told or life.seen == now for key, life in lives.items()),
